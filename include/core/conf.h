@@ -1,0 +1,93 @@
+/*
+ * conf: the configuration as one immutable value. It is made whole from a file's tree or not at all,
+ * shared by reference between threads, and replaced, never changed. This module reads no file: the
+ * TOML reader (toml/toml_reader.h) gives it a tree of plain nodes.
+ */
+#ifndef MX_CONF_H
+#define MX_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "err.h"
+#include "toml_node.h"
+
+#define CONF_PATH_DEFAULT "/etc/mxmirage/mxmirage.toml"
+#define CONF_PORTS_MAX    16
+#define CONF_WORKERS_MAX  64
+
+/* An address block; a plain address is a block of full length. */
+struct conf_block {
+	uint8_t family;      /* AF_INET or AF_INET6 */
+	uint8_t prefix;      /* bits */
+	uint8_t address[16]; /* network order, host bits zero; 4 bytes used for AF_INET */
+};
+
+enum conf_on_stop {
+	CONF_ON_STOP_KEEP,
+	CONF_ON_STOP_REMOVE,
+};
+
+enum conf_answer_mode {
+	CONF_ANSWER_SINK, /* accept everything */
+};
+
+struct conf {
+	const char *file; /* as named by the user; "(defaults)" without a file */
+
+	struct {
+		uint16_t ports[CONF_PORTS_MAX]; /* ascending, no doubles */
+		size_t port_count;
+		struct conf_block *exclude; /* v4 before v6, ascending, overlaps merged */
+		size_t exclude_count;
+	} divert;
+	struct {
+		uint16_t port_first, port_last; /* inclusive */
+		unsigned workers;               /* never 0: resolved when read */
+	} listen;
+	struct {
+		enum conf_on_stop on_stop;
+	} guard;
+	struct {
+		enum conf_answer_mode mode;
+		uint64_t seed;
+		const char *hostname;
+	} answer;
+	struct {
+		const char *socket; /* path of the control socket */
+	} admin;
+	struct {
+		const char *file;      /* the shared mapping that outlives the processes */
+		uint32_t domains;      /* rows per worker, as are the next two */
+		uint32_t destinations;
+		uint32_t sources;
+	} counts;
+	struct {
+		const char *user; /* the responder's; "" = mxmirage where that user exists, else nobody */
+	} responder;
+
+	unsigned references; /* private */
+};
+
+/*
+ * Makes a configuration of a tree. `file` names it in errors, which hold file:line and the remedy.
+ * workers = 0 is resolved to `cpus`. root may be NULL: all defaults. NULL on failure, err filled.
+ */
+struct conf *conf_new(const char *file, const struct toml_node *root, unsigned cpus, struct err *err);
+
+/* Takes and gives up a share; the last one frees. Both may be called from any thread. NULL is fine. */
+const struct conf *conf_ref(const struct conf *conf);
+void conf_unref(const struct conf *conf);
+
+/*
+ * Names the first setting in which b differs from a that only a restart can change ("listen.ports"),
+ * or NULL when all differences can be taken over at run time.
+ */
+const char *conf_needs_restart(const struct conf *a, const struct conf *b);
+
+/* Prints every key with its value, its default and its meaning, as a commented TOML file. */
+void conf_print(const struct conf *conf, FILE *to);
+
+#endif

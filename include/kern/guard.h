@@ -1,0 +1,59 @@
+/*
+ * guard: the kernel's side of the promise. Loads a ruleset as one atomic batch, reads it back and
+ * compares, reads its counters, and takes it down on purpose. One table holds divert and guard, so that
+ * no moment exists in which one stands without the other.
+ *
+ * It needs CAP_NET_ADMIN. It blocks for as long as the kernel takes to answer; answers are local.
+ */
+#ifndef MX_GUARD_H
+#define MX_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "ruleset.h"
+
+struct guard;
+
+struct guard_count {
+	uint64_t packets;
+	uint64_t bytes;
+};
+
+struct guard_counts {
+	struct guard_count counters[RULESET_COUNTERS];
+};
+
+/* What stands in the kernel, as read back. */
+struct guard_state {
+	bool armed;   /* the table is there */
+	bool owner;   /* it belongs to a netlink socket: others get EPERM */
+	bool persist; /* it stays when its owner dies */
+};
+
+/* Opens the netlink socket that will own the table. NULL on failure, err filled. */
+struct guard *guard_new(struct err *err);
+/* Closes it; an owned table without PERSIST goes with it. NULL is fine. */
+void guard_free(struct guard *guard);
+
+/*
+ * Makes the kernel's table equal to rules in one batch: all of it or nothing. Adopts what it finds: no
+ * table, an orphan of an earlier run, a plain table of the same name (replaced in the same batch); named
+ * counters keep their counts in every case. Then reads back and compares. On failure the rules that
+ * stood before still stand, and err names the object that the kernel refused, or what differs.
+ */
+int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
+
+/* Compares the kernel's table with rules. 0 when they match; -ENOENT without a table; -EPROTO with err naming the difference. */
+int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
+
+int guard_state(struct guard *guard, struct guard_state *state, struct err *err) MX_MUST_CHECK;
+
+/* Reads the named counters. About 10 µs each. */
+int guard_counts(struct guard *guard, struct guard_counts *counts, struct err *err) MX_MUST_CHECK;
+
+/* Deletes the table: opens the way for port 25. Fine when there is none. */
+int guard_disarm(struct guard *guard, struct err *err) MX_MUST_CHECK;
+
+#endif
