@@ -75,6 +75,19 @@ static inline void smtp_caller_note_message(struct smtp_caller *caller, unsigned
 	fputc('\n', caller->notes);
 }
 
+/* What the decision is about, in the words of the client. */
+static inline void smtp_caller_note_question(struct smtp_caller *caller)
+{
+	struct span about = {NULL, 0};
+	if (caller->smtp.phase == SMTP_PHASE_HELO)
+		about = caller->smtp.helo;
+	else if (caller->smtp.phase == SMTP_PHASE_MAIL || caller->smtp.phase == SMTP_PHASE_RCPT)
+		about = caller->smtp.path.mailbox;
+	fprintf(caller->notes, "ask %d ", (int)caller->smtp.phase);
+	fwrite(about.len ? about.data : "", 1, about.len, caller->notes);
+	fputc('\n', caller->notes);
+}
+
 /* Gives the engine what it left and bytes behind it, until it wants more or closes. */
 static inline void smtp_caller_feed(struct smtp_caller *caller, struct span bytes)
 {
@@ -104,6 +117,7 @@ static inline void smtp_caller_feed(struct smtp_caller *caller, struct span byte
 			waits = true;
 			break;
 		case SMTP_WANT_DECISION: {
+			smtp_caller_note_question(caller);
 			unsigned code = smtp_decide(&caller->smtp, NULL, &out);
 			if (caller->smtp.phase == SMTP_PHASE_END_OF_DATA)
 				smtp_caller_note_message(caller, code);

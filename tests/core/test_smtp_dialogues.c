@@ -147,20 +147,19 @@ static void expect_reply(struct play *play, const char *text)
 	play->replies_read += got_len + 2;
 }
 
-/* The next note that is no `forget`; empty where there is none. */
-static const char *next_note(struct play *play)
+/* The next note about a message; empty where there is none. */
+static const char *next_message(struct play *play)
 {
-	const char *forget = "forget\n";
 	const char *note = play->caller.notes_text + play->notes_read;
-	while (strncmp(note, forget, strlen(forget)) == 0)
-		note += strlen(forget);
+	while (*note && strncmp(note, "M: ", 3) != 0)
+		note += strcspn(note, "\n") + 1;
 	play->notes_read = (size_t)(note - play->caller.notes_text);
 	return note;
 }
 
 static void expect_message(struct play *play, const char *line)
 {
-	const char *note = next_note(play);
+	const char *note = next_message(play);
 	size_t len = strcspn(note, "\n");
 	char expected[256];
 	snprintf(expected, sizeof(expected), "%s", line);
@@ -229,8 +228,8 @@ static void play_file(const char *name, enum way way, unsigned seed)
 	if (play.caller.replies_text[play.replies_read])
 		play_fail(&play, "one reply too many: `%s`",
 			play.caller.replies_text + play.replies_read);
-	if (next_note(&play)[0])
-		play_fail(&play, "one message too many: `%s`", next_note(&play));
+	if (next_message(&play)[0])
+		play_fail(&play, "one message too many: `%s`", next_message(&play));
 	if (play.caller.closed != closed_expected)
 		play_fail(&play, "closed");
 	free(line);
