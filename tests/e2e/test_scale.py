@@ -19,7 +19,7 @@ from lab import HOST, SOURCES_V4, Lab  # noqa: E402 (found by the line above)
 from mxmirage import ROOT, Mxmirage  # noqa: E402
 from oracle import Oracle  # noqa: E402
 
-TOOLS = Path(os.environ.get("MXMIRAGE_SCALE_TOOLS", ROOT / "build" / "tests" / "scale"))
+TOOLS = Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build")) / "tests" / "scale"
 
 CONNECTIONS = 70_000
 DESTINATIONS = 250
