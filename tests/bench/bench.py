@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from sinks import CLIENT_CPU, SINK_CPU, Mxmirage, SmtpSink, Void, load
+from sinks import CLIENT_CPU, SINK_CPU, Mxmirage, Raw, SmtpSink, Void, load
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARE_DESCRIPTORS = 100  # beside one per connection, on either side
@@ -27,18 +27,18 @@ IDLE_FOR_SMTP_SINK = 1000  # with 19,900 it would need minutes: its timers are a
 @dataclass
 class Row:
     title: str
+    size: int  # octets a message
     options: list[str]
     at_most: float | None  # CPU per message, of smtp-sink's
 
 
-SMALL = ["--size", "1024"]
 ROWS = [
-    Row("100 KB, 20 connections, pipelined", ["--size", "102400", "--pipelined"], 0.06),
-    Row("1 KB, 20 connections, one at a time", SMALL, None),
-    Row("1 KB, 20 connections, pipelined", [*SMALL, "--pipelined"], 0.60),
-    Row("1 KB, 50 connections of one message", [*SMALL, "--connections", "50", "--per-connection", "1"],
-        None),
+    Row("100 KB, 20 connections, pipelined", 102400, ["--pipelined"], 0.06),
+    Row("1 KB, 20 connections, pipelined", 1024, ["--pipelined"], 0.60),
+    Row("1 KB, 20 connections, one at a time", 1024, [], None),
+    Row("1 KB, 50 connections of one message", 1024, ["--connections", "50", "--per-connection", "1"], None),
 ]
+SMALL = ["--size", "1024"]
 IDLE_AT_LEAST = 0.85  # rate beside idle connections, of the rate without them
 
 
@@ -51,24 +51,28 @@ def verdict(held: bool | None) -> str:
 
 
 def line(*columns: str) -> None:
-    widths = (40, 15, 15, 26, 10)
-    print("  ".join(text.ljust(width) for text, width in zip(columns, widths)), *columns[len(widths):],
-          flush=True)
+    widths = (39, 13, 19, 19, 24, 8, 13)
+    print("  ".join(text.ljust(width) for text, width in zip(columns, widths)).rstrip(), flush=True)
 
 
 def describe(results: list[dict]) -> str:
-    return f"{median(r['us'] for r in results):.1f} µs, {median(r['rate'] for r in results):,.0f}/s"
+    return f"{cost(results)} {median(r['rate'] for r in results):,.0f}/s"
+
+
+def cost(results: list[dict]) -> str:
+    return f"{median(r['us'] for r in results):.1f} µs"
 
 
 def compare(row: Row, args: argparse.Namespace) -> bool:
-    """A B A B …: what drifts, drifts for both."""
-    pairs = []
-    with SmtpSink() as theirs, Mxmirage() as ours:
-        for _ in range(args.runs):
-            pairs.append([load(args.load, sink, row.options, args.seconds) for sink in (theirs, ours)])
-    ratios = [our["us"] / their["us"] for their, our in pairs]
+    """A B C A B C …: what drifts, drifts for all."""
+    with Raw(str(row.size)) as raw, SmtpSink() as theirs, Mxmirage() as ours:
+        options = ["--size", str(row.size), *row.options]
+        runs = [[load(args.load, sink, options, args.seconds) for sink in (raw, theirs, ours)]
+                for _ in range(args.runs)]
+    floor, their, our = zip(*runs)
+    ratios = [o["us"] / t["us"] for o, t in zip(our, their)]
     held = None if row.at_most is None else median(ratios) <= row.at_most
-    line(row.title, *(describe([pair[i] for pair in pairs]) for i in (0, 1)), spread(ratios),
+    line(row.title, cost(floor), describe(their), describe(our), spread(ratios),
          f"<= {row.at_most:.2f}" if row.at_most is not None else "", verdict(held))
     return held is not False
 
@@ -86,16 +90,16 @@ def idle_rows(args: argparse.Namespace) -> bool:
     idle = min(idle, 19900)
     with SmtpSink() as theirs:
         alone, beside = beside_idle(theirs, IDLE_FOR_SMTP_SINK, 1, args)
-        line(f"1 KB, 20 beside {IDLE_FOR_SMTP_SINK:,} idle: rate", describe(beside), "",
+        line(f"1 KB, 20 beside {IDLE_FOR_SMTP_SINK:,} idle: rate", "", describe(beside), "",
              spread([b["rate"] / a["rate"] for a, b in zip(alone, beside)]))
     with Mxmirage() as ours:
         alone, beside = beside_idle(ours, idle, args.runs, args)
     ratios = [b["rate"] / a["rate"] for a, b in zip(alone, beside)]
     held = median(ratios) >= IDLE_AT_LEAST
-    line(f"1 KB, 20 beside {idle:,} idle: rate", "", describe(beside), spread(ratios),
+    line(f"1 KB, 20 beside {idle:,} idle: rate", "", "", describe(beside), spread(ratios),
          f">= {IDLE_AT_LEAST:.2f}", verdict(held))
-    costs = [b["us"] / a["us"] for a, b in zip(alone, beside)]
-    line(f"1 KB, 20 beside {idle:,} idle: CPU", "", describe(alone), spread(costs))
+    line(f"1 KB, 20 beside {idle:,} idle: CPU", "", "", describe(alone),
+         spread([b["us"] / a["us"] for a, b in zip(alone, beside)]))
     return held
 
 
@@ -105,8 +109,10 @@ def print_machine(args: argparse.Namespace) -> None:
     postfix = subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True)
     print(f"{model}, {os.cpu_count()} cores, Linux {platform.release()}; smtp-sink of Postfix "
           f"{postfix.stdout.strip() or '(unknown)'}; sink on CPU {SINK_CPU}, client on CPU {CLIENT_CPU}")
-    print(f"CPU time of the sink's process per message; medians of {args.runs} alternating runs of "
-          f"{args.seconds:g} s, ratios run by run with their extremes")
+    print(f"CPU time of the sink's process per message and messages per second; medians of {args.runs} "
+          f"alternating runs of {args.seconds:g} s; mxmirage's ratio run by run, with its extremes.")
+    print("raw reads and throws away: the kernel's share, under which no sink can get. Beside idle "
+          "connections the ratio is to the same sink without them.")
     print(f"run as: {shlex.join(args.command)}\n")
 
 
@@ -144,8 +150,9 @@ def main() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     Mxmirage.binary = f"{args.build}/mxmirage"
+    Raw.binary = f"{args.build}/tests/bench/bench-raw"
     print_machine(args)
-    line("", "smtp-sink", "mxmirage", "ratio", "target")
+    line("", "raw", "smtp-sink", "mxmirage", "ratio", "target")
     try:
         held = [compare(row, args) for row in ROWS] + [idle_rows(args)]
     except Void as void:

@@ -75,6 +75,13 @@ static void connection_lost(
 		connection_close(connection);
 }
 
+/* Whether nothing is to be said any more: any word of the sink's is one too many. */
+static bool connection_is_silent(const struct connection *connection)
+{
+	return connection->step == SCRIPT_END ||
+	       (connection->idle && connection->step == SCRIPT_FIRST_MAIL);
+}
+
 /* Sends what is left of the step. What does not fit now goes with the next event. */
 static void connection_send(struct client *client, struct connection *connection)
 {
@@ -96,12 +103,10 @@ static void connection_enter(struct client *client, struct connection *connectio
 	connection->step = step;
 	connection->replies = 0;
 	connection->sent = 0;
-	if (connection->idle && step == SCRIPT_FIRST_MAIL) {
-		client->holding++;
+	if (connection_is_silent(connection)) {
+		client->holding += connection->idle;
 		return;
 	}
-	if (step == SCRIPT_END)
-		return;
 	if (client->script.steps[step].opens)
 		connection->to_do--;
 	connection_send(client, connection);
@@ -152,12 +157,11 @@ static void connection_reply(
 	struct client *client, struct connection *connection, const char *rest, size_t len)
 {
 	unsigned code = connection->code;
-	bool held = connection->step == SCRIPT_END ||
-		    (connection->idle && connection->step == SCRIPT_FIRST_MAIL);
-	const struct script_step *step = held ? NULL : &client->script.steps[connection->step];
+	bool silent = connection_is_silent(connection);
+	const struct script_step *step = silent ? NULL : &client->script.steps[connection->step];
 
 	client->counts.replies[code < CLIENT_CODES ? code : 0]++;
-	if (held || connection->sent < step->due || step->replies[connection->replies] != code) {
+	if (silent || connection->sent < step->due || step->replies[connection->replies] != code) {
 		char text[100];
 		snprintf(text, sizeof(text), "%u%.*s", code, (int)(len > 90 ? 90 : len), rest);
 		connection_lost(client, connection, "a reply that was not due", text);
@@ -237,7 +241,7 @@ static void client_turn(struct client *client)
 		struct connection *connection = events[i].data.ptr;
 		if (connection->fd < 0)
 			continue;
-		if (events[i].events & EPOLLOUT && connection->step != SCRIPT_END)
+		if (events[i].events & EPOLLOUT && !connection_is_silent(connection))
 			connection_send(client, connection);
 		if (connection->fd >= 0 && events[i].events & ~(uint32_t)EPOLLOUT)
 			connection_receive(client, connection,

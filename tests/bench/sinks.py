@@ -47,6 +47,33 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
+class Raw:
+    """What the kernel alone takes: reads and throws away. No sink can be cheaper."""
+
+    name = "raw"
+    port = 2526
+    binary = "bench-raw"
+
+    def __init__(self, size: str) -> None:
+        self.size = size
+
+    def __enter__(self) -> "Raw":
+        self.process = subprocess.Popen(pinned(SINK_CPU, [self.binary, str(self.port), self.size]))
+        try:
+            await_greeting(self.port, self.process)
+        except BaseException:
+            stop(self.process)
+            raise
+        self.pid = self.process.pid
+        return self
+
+    def __exit__(self, *_) -> None:
+        stop(self.process)
+
+    def accepted(self) -> None:
+        return None
+
+
 class SmtpSink:
     """Postfix's: one process; it would hold 256 connections and drop the idle unless told otherwise."""
 
