@@ -143,6 +143,8 @@ struct smtp {
 	struct smtp_message message;
 	/* MAIL's SIZE parameter in octets, 0 where there was none. */
 	uint64_t declared_size;
+	/* With SMTP_WANT_CLOSE: the client asked for it, nothing of its input is lost. */
+	bool quit;
 
 	/* Private. */
 	const struct smtp_profile *profile;

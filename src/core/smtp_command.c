@@ -158,6 +158,7 @@ static const struct smtp_reply *run_quit(struct smtp *smtp, struct span argument
 	static const struct smtp_reply bye = SMTP_REPLY(221, "2.0.0", "Bye");
 	(void)argument;
 	smtp->state = SMTP_STATE_CLOSED;
+	smtp->quit = true;
 	return &bye;
 }
 
