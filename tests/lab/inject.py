@@ -1,0 +1,25 @@
+"""inject.py CONNECTIONS: hands the messages on standard input, one JSON object {from, to, text} a line,
+to the MTA on 127.0.0.1:25. Exits non-zero when it refuses any."""
+
+import json
+import smtplib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+
+def hand_over(messages: list[dict]) -> None:
+    with smtplib.SMTP("127.0.0.1", 25, local_hostname="injector.qa.example", timeout=60) as smtp:
+        for message in messages:
+            refused = smtp.sendmail(message["from"], message["to"], message["text"])
+            if refused:
+                raise SystemExit(f"the MTA refused {refused}")
+
+
+def main() -> None:
+    connections = int(sys.argv[1])
+    messages = [json.loads(line) for line in sys.stdin]
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(hand_over, (messages[n::connections] for n in range(connections))))
+
+
+main()
