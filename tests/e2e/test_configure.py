@@ -74,7 +74,7 @@ class ConfigureTest(unittest.TestCase):
     def test_bad_reload_keeps_the_old(self) -> None:
         mxmirage = self.world.mxmirage
         # Half of it is good and would open the way to the branch: it must not be taken over.
-        mxmirage.configure(zones.LAN_EXCLUDE, zones.BRANCH_EXCLUDE)
+        mxmirage.configure(*zones.LAN_EXCLUDE, zones.BRANCH_EXCLUDE)
         good = mxmirage.file.read_text()
         mxmirage.file.write_text(good + "[divert.more]\nprots = [25]\n")
         responder, kept, branch = mxmirage.responder(), self.lan_count(zones.BRANCH_ADDRESS), \
@@ -98,7 +98,7 @@ class ConfigureTest(unittest.TestCase):
         self.assertEqual((self.lan_count(zones.BRANCH_ADDRESS), self.counted(zones.BRANCH_DOMAIN)),
                          (kept, branch + 1), "before")
         diverted = mxmirage.status()["firewall"]["diverted"]["packets"]
-        mxmirage.configure(zones.LAN_EXCLUDE, zones.BRANCH_EXCLUDE)
+        mxmirage.configure(*zones.LAN_EXCLUDE, zones.BRANCH_EXCLUDE)
         done = mxmirage.command("reload")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertGreaterEqual(mxmirage.status()["firewall"]["diverted"]["packets"], diverted,

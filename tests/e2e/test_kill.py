@@ -1,4 +1,4 @@
-"""Nothing leaves the host and nothing is lost when the processes are killed under load."""
+"""Nothing leaves the host and nothing is lost when the processes are stopped or killed under load."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import threading
 import time
 import unittest
 from collections import Counter
+from collections.abc import Callable
 
 import scene
 import zones
 from lab import HOST, wait_until
+from postfix import MailLog
 from world import World
 
 KNOCKS_PER_SECOND = 1000
@@ -58,22 +60,25 @@ class KillTest(unittest.TestCase):
         self.kill_under_load(self.world.mxmirage.kill_responder)
 
     def test_warden(self) -> None:
-        self.kill_under_load(lambda: self.replace_warden(with_responder=False))
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
 
     def test_warden_and_responder(self) -> None:
-        self.kill_under_load(lambda: self.replace_warden(with_responder=True))
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
 
-    def replace_warden(self, with_responder: bool) -> None:
+    def test_stop(self) -> None:
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop))
+
+    def replace_daemon(self, end: Callable[[], None]) -> None:
         """Some seconds without any process of ours, then a new daemon."""
         mxmirage, oracle = self.world.mxmirage, self.world.oracle
-        mxmirage.kill_warden(with_responder)
+        end()
         frames = oracle.frames()
         time.sleep(2)
         self.assertEqual(oracle.seen(), {}, "while nobody was there")
         self.assertGreater(oracle.frames(), frames, "the load had stopped")
         mxmirage.start()
 
-    def kill_under_load(self, kill: object) -> None:
+    def kill_under_load(self, kill: Callable[[], None]) -> None:
         world, postfix, mxmirage = self.world, self.world.postfix, self.world.mxmirage
         mark = postfix.mark()
         before, total_before = mxmirage.domains(), mxmirage.status()["messages"]["accepted"]
@@ -97,7 +102,7 @@ class KillTest(unittest.TestCase):
         wait_until(lambda: self.world.mxmirage.status()["messages"]["accepted"] >= base + count,
                          60, f"{count} more messages")
 
-    def check_counts(self, log: object, injected: int, before: dict) -> None:
+    def check_counts(self, log: MailLog, injected: int, before: dict) -> None:
         sent = [d for d in log.with_status("sent") if d.address]
         self.assertEqual(len(sent), injected, "every message is delivered in the end")
         domain_of = {d.queue_id: d.domain for d in sent}

@@ -46,7 +46,7 @@ def describe(world: World) -> None:
           f"{len(SOURCES_V6)} IPv6 addresses")
     print(f"internet  name server {zones.NAME_SERVER}: {len(zones.DOMAINS)} domains, {len(hosts)} MX hosts, "
           f"{len(zones.internet_addresses())} addresses, with the providers' real names")
-    print(f"LAN       {zones.LAN_EXCLUDE}, excluded: mail for {zones.LAN_DOMAIN} reaches its own server")
+    print(f"LAN       {' and '.join(zones.LAN_EXCLUDE)}, excluded: mail for {zones.LAN_DOMAIN} reaches its own server")
     print("witness   saw a packet to port 25 of an MX before mxmirage started; it sees every one that leaves")
 
 

@@ -1,5 +1,6 @@
 """knock.py RATE ADDRESS...: opens RATE connections a second to port 25 of the addresses in turn, keeps
-each for a moment and resets it, until SIGTERM; then prints {"started", "connected", "seconds"}.
+each for a moment and resets it, until SIGTERM
+or for five minutes at most; then prints {"started", "connected", "seconds"}.
 
 A prober has to hit the short moments: it never waits for an answer before it opens the next one.
 """
@@ -16,6 +17,7 @@ import sys
 import time
 from collections import deque
 
+LIMIT = 300  # seconds
 HOLD = 0.1  # seconds that a connection is kept
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -55,7 +57,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     start = now = time.monotonic()
-    while not knocker.stop:
+    while not knocker.stop and now - start < LIMIT:
         due = int((now - start) * rate)
         for _ in range(min(due - knocker.started, 200)):
             knocker.knock(next(addresses))

@@ -1,6 +1,8 @@
 """A host, a LAN and a small internet in network namespaces, and every process that runs in them.
 
-    lan  192.0.2.128/25 ---- host ---- 192.0.2.0/25, 2001:db8:0:1::/64 ---- inet (everything else)
+    lan ---- 192.0.2.128/25, 2001:db8:0:2::/64 ---- host ---- 192.0.2.0/25, 2001:db8:0:1::/64 ---- inet
+
+`lan` sends what is not its own through `host`, as a container does.
 
 `inet` accepts connections to any address of the documentation ranges, whatever the MX. Nothing is
 made in the machine's own namespace, and nothing is left anywhere once the lab is closed: processes,
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,13 +30,16 @@ HOST, INET, LAN = "host", "inet", "lan"
 
 SOURCES_V4 = ("192.0.2.11", "192.0.2.12", "192.0.2.13")
 SOURCES_V6 = ("2001:db8:0:1::11", "2001:db8:0:1::12", "2001:db8:0:1::13")
+LAN_GATEWAY_V4 = "192.0.2.129"
+LAN_GATEWAY_V6 = "2001:db8:0:2::129"
 
 # The lines of `ip -batch`, a namespace each. wan and lan are the host's devices, host is the others'.
 LINKS = {
     HOST: [
         *(f"address add {a}/25 dev wan" for a in SOURCES_V4),
         *(f"address add {a}/64 dev wan nodad" for a in SOURCES_V6),
-        "address add 192.0.2.129/25 dev lan",
+        f"address add {LAN_GATEWAY_V4}/25 dev lan",
+        f"address add {LAN_GATEWAY_V6}/64 dev lan nodad",
         "link set lo up",
         "link set wan up",
         "link set lan up",
@@ -51,16 +57,23 @@ LINKS = {
         "route add local 2001:db8:100::/40 dev lo",
     ],
     LAN: [
-        f"address add {zones.LAN_ADDRESS}/25 dev host",
+        *(f"address add {a}/{'64' if ':' in a else '25'} dev host{' nodad' * (':' in a)}"
+          for a in zones.LAN_ADDRESSES),
         f"address add {zones.BRANCH_ADDRESS}/25 dev host",
         "link set lo up",
         "link set host up",
-        "route add default via 192.0.2.129",
+        f"route add default via {LAN_GATEWAY_V4}",
+        f"route add default via {LAN_GATEWAY_V6}",
     ],
 }
 
+# A process of the lab follows its lab, even when that is killed.
+_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 # `ip netns exec` gives the command a mount namespace of its own: what is mounted there ends with it.
 _WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+
+
+_NAME = re.compile(r"mxm-(?P<pid>\d+)-(?:host|inet|lan)")
 
 
 class LabError(Exception):
@@ -107,6 +120,7 @@ class Lab:
         return f"mxm-{os.getpid()}-{space}"
 
     def _build(self) -> None:
+        _sweep()
         self.resolv_conf.write_text(f"nameserver {zones.NAME_SERVER}\noptions timeout:2 attempts:3\n")
         for space in LINKS:
             _ip("netns", "add", self.name(space))
@@ -139,7 +153,7 @@ class Lab:
         with (log.open("ab") if log else nullcontext()) as to:
             if to:
                 options |= {"stdout": to, "stderr": subprocess.STDOUT}
-            process = subprocess.Popen(self.command(space, *argv), stdin=subprocess.DEVNULL,
+            process = subprocess.Popen([*_WITH_PARENT, *self.command(space, *argv)], stdin=subprocess.DEVNULL,
                                        start_new_session=True, **options)
         self._processes.append(process)
         return process
@@ -189,7 +203,17 @@ class Lab:
             time.sleep(0.05)
 
 
-def _ip(*argv: str, stdin: str | None = None) -> None:
+def _sweep() -> None:
+    """Removes empty namespaces of a lab whose process was killed before it could."""
+    for line in _ip("netns", "list").splitlines():
+        name = line.split()[0]
+        match = _NAME.fullmatch(name)
+        if match and not Path("/proc", match["pid"]).exists() and not _ip("netns", "pids", name):
+            _ip("netns", "delete", name)
+
+
+def _ip(*argv: str, stdin: str | None = None) -> str:
     done = subprocess.run(["ip", *argv], input=stdin, text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise LabError(f"ip {' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout

@@ -6,7 +6,6 @@ SPOOL/N.json: {peer, server, from, to, data}, where data is the text with dots a
 import asyncio
 import itertools
 import json
-import socket
 import sys
 from pathlib import Path
 
@@ -63,7 +62,7 @@ async def body(reader: asyncio.StreamReader) -> bytes:
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "0.0.0.0", 25, family=socket.AF_INET, limit=1 << 20)
+    server = await asyncio.start_server(serve, ["0.0.0.0", "::"], 25, limit=1 << 20)
     await server.serve_forever()
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CONFIGURATION = """\
 [divert]
-exclude = ["{exclude}"]
+exclude = {exclude}
 
 [listen]
 ports = "4025-4032"
@@ -32,6 +32,8 @@ file = "{directory}/counts"
 [answer]
 mode = "sink"
 """
+
+_SANITIZER_SIGNS = ("Sanitizer", "runtime error:")
 
 
 def default_binary() -> Path:
@@ -54,7 +56,7 @@ class Mxmirage:
     def configure(self, *exclude: str) -> None:
         """Writes the configuration: these destinations are left alone, by default the LAN."""
         self.file.write_text(CONFIGURATION.format(
-            directory=self.directory, exclude='", "'.join(exclude or (zones.LAN_EXCLUDE,))))
+            directory=self.directory, exclude=json.dumps(exclude or zones.LAN_EXCLUDE)))
 
     def start(self, seconds: float = 20) -> None:
         """Returns once the daemon has announced that it is ready."""
@@ -127,17 +129,26 @@ class Mxmirage:
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: self.responder() not in (None, killed), 20, "a new responder")
 
-    def kill_warden(self, with_responder: bool = False) -> None:
-        """SIGKILL, both at once if asked; returns when neither lives: a responder does not outlive its warden."""
+    def kill_warden(self) -> None:
+        """SIGKILL; returns when neither lives: a responder does not outlive its warden."""
+        self._kill(self.warden)
+
+    def kill_both(self) -> None:
+        """SIGKILL to both at once."""
+        self._kill(self.warden, self.responder())
+
+    def _kill(self, *pids: int) -> None:
         responder = self.responder()
-        os.kill(self.warden, signal.SIGKILL)
-        if with_responder:
-            os.kill(responder, signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         self.process.wait()
         wait_until(lambda: not _alive(responder), 10, "the responder to follow its warden")
 
-    def stop(self) -> int:
-        return self._lab.stop(self.process)
+    def stop(self) -> None:
+        """In good order. LabError when it did not end well, or a sanitizer had something to say."""
+        status, log = self._lab.stop(self.process), self.log_file.read_text()
+        if status != 0 or any(sign in log for sign in _SANITIZER_SIGNS):
+            raise LabError(f"mxmirage ended with status {status}:\n{log}")
 
     def log(self) -> str:
         return self.log_file.read_text()

@@ -114,6 +114,13 @@ class Delivery:
         return self.recipient.rpartition("@")[2]
 
 
+def inject(lab: Lab, space: str, address: str, port: int, messages: list[dict], connections: int = 1) -> None:
+    """Sends messages {from, to: [...], text} from a namespace straight to an address. LabError when it
+    cannot be reached or refuses any."""
+    lab.run(space, sys.executable, Path(__file__).with_name("inject.py"), address, str(port), str(connections),
+            stdin="".join(json.dumps(m) + "\n" for m in messages), timeout=300)
+
+
 class MailLog:
     """Postfix's log from some moment on."""
 
@@ -172,9 +179,7 @@ class Postfix:
 
     def inject(self, messages: list[dict], connections: int = 4) -> None:
         """Hands messages {from, to: [...], text} to 127.0.0.1:25. Returns when all are queued."""
-        lines = "".join(json.dumps(m) + "\n" for m in messages)
-        self._lab.run(HOST, sys.executable, Path(__file__).with_name("inject.py"), str(connections),
-                      stdin=lines, timeout=300)
+        inject(self._lab, HOST, "127.0.0.1", 25, messages, connections)
 
     def flush(self) -> None:
         self._lab.run(HOST, "postqueue", "-c", self.directory, "-f")

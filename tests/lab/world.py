@@ -29,6 +29,7 @@ class World:
             self.oracle = Oracle(self.lab)
             self.oracle.canary()
             self.mxmirage = Mxmirage(self.lab, self._binary)
+            stack.callback(self.mxmirage.stop)
             self.mxmirage.start()
             self._spool = self.lab.directory / "lan"
             self._start_lan_server()

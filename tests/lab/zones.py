@@ -62,8 +62,8 @@ DOMAINS: tuple[Domain, ...] = (
 
 # On the LAN: what the configuration excludes from the start, and what a reload excludes later.
 LAN_DOMAIN = "corp.example"
-LAN_ADDRESS = "192.0.2.140"
-LAN_EXCLUDE = "192.0.2.128/26"
+LAN_ADDRESSES = ("192.0.2.140", "2001:db8:0:2::140")
+LAN_EXCLUDE = ("192.0.2.128/26", "2001:db8:0:2::/64")
 BRANCH_DOMAIN = "branch.example"
 BRANCH_ADDRESS = "192.0.2.210"
 BRANCH_EXCLUDE = "192.0.2.192/26"
@@ -81,7 +81,7 @@ def _addresses() -> dict[str, tuple[str, ...]]:
             if V6 in domain.families:
                 chosen.append(f"2001:db8:100:{number:x}::19")
             hosts[host] = tuple(chosen)
-    hosts[f"relay.{LAN_DOMAIN}"] = (LAN_ADDRESS,)
+    hosts[f"relay.{LAN_DOMAIN}"] = LAN_ADDRESSES
     hosts[f"relay.{BRANCH_DOMAIN}"] = (BRANCH_ADDRESS,)
     return hosts
 
