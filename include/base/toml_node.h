@@ -25,9 +25,9 @@ struct toml_node {
 	const char *key; /* in a table: its name; in an array: NULL */
 	union {
 		struct {
-			struct toml_node *items; /* in the order of the file */
+			const struct toml_node *items; /* in the order of the file */
 			size_t count;
-		}; /* TOML_TABLE and TOML_ARRAY */
+		};                  /* TOML_TABLE and TOML_ARRAY */
 		const char *string; /* UTF-8; a NUL inside is refused by the reader */
 		int64_t integer;
 		double real;

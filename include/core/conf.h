@@ -1,12 +1,12 @@
 /*
- * conf: the configuration as one immutable value. It is made whole from a file's tree or not at all,
- * shared by reference between threads, and replaced, never changed. This module reads no file: the
- * TOML reader (toml/toml_reader.h) gives it a tree of plain nodes.
+ * conf: the configuration as one immutable value. It is made whole from a file's tree or not at
+ * all, shared by reference between threads, and replaced, never changed. This module reads no file:
+ * the TOML reader (toml/toml_reader.h) gives it a tree of plain nodes.
  */
 #ifndef MX_CONF_H
 #define MX_CONF_H
 
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +17,13 @@
 #define CONF_PATH_DEFAULT "/etc/mxmirage/mxmirage.toml"
 #define CONF_PORTS_MAX    16
 #define CONF_WORKERS_MAX  64
+/* Blocks after merging; one netlink message holds the set elements of so many. */
+#define CONF_EXCLUDE_MAX 512
+/* In the listeners' range: each port is a socket per worker. */
+#define CONF_LISTEN_PORTS_MAX 64
+/* Rows of a table of counts, per worker: enough to show something, and a bound on the memory. */
+#define CONF_ROWS_MIN 16
+#define CONF_ROWS_MAX 1048576
 
 /* An address block; a plain address is a block of full length. */
 struct conf_block {
@@ -40,7 +47,7 @@ struct conf {
 	struct {
 		uint16_t ports[CONF_PORTS_MAX]; /* ascending, no doubles */
 		size_t port_count;
-		struct conf_block *exclude; /* v4 before v6, ascending, overlaps merged */
+		struct conf_block *exclude; /* v4 before v6, ascending, merged: as few as can be */
 		size_t exclude_count;
 	} divert;
 	struct {
@@ -52,38 +59,42 @@ struct conf {
 	} guard;
 	struct {
 		enum conf_answer_mode mode;
-		uint64_t seed;
+		uint64_t seed; /* at most INT64_MAX */
 		const char *hostname;
 	} answer;
 	struct {
 		const char *socket; /* path of the control socket */
 	} admin;
 	struct {
-		const char *file;      /* the shared mapping that outlives the processes */
-		uint32_t domains;      /* rows per worker, as are the next two */
+		const char *file; /* the shared mapping that outlives the processes */
+		uint32_t domains; /* rows per worker, as are the next two */
 		uint32_t destinations;
 		uint32_t sources;
 	} counts;
 	struct {
-		const char *user; /* the responder's; "" = mxmirage where that user exists, else nobody */
+		const char *user; /* the responder's; "" = mxmirage where that user exists, else
+				     nobody */
 	} responder;
 
-	unsigned references; /* private */
+	atomic_uint references; /* private */
 };
 
 /*
- * Makes a configuration of a tree. `file` names it in errors, which hold file:line and the remedy.
- * workers = 0 is resolved to `cpus`. root may be NULL: all defaults. NULL on failure, err filled.
+ * Makes a configuration of a tree, which it copies. `file` names it in errors, which hold file:line
+ * and the remedy, a line for each mistake; NULL is "(defaults)". workers = 0 is resolved to `cpus`.
+ * root may be NULL: all defaults. NULL on failure, err filled.
  */
-struct conf *conf_new(const char *file, const struct toml_node *root, unsigned cpus, struct err *err);
+struct conf *conf_new(
+	const char *file, const struct toml_node *root, unsigned cpus, struct err *err);
 
-/* Takes and gives up a share; the last one frees. Both may be called from any thread. NULL is fine. */
+/* Takes and gives up a share; the last one frees. Both may be called from any thread. NULL is fine.
+ */
 const struct conf *conf_ref(const struct conf *conf);
 void conf_unref(const struct conf *conf);
 
 /*
- * Names the first setting in which b differs from a that only a restart can change ("listen.ports"),
- * or NULL when all differences can be taken over at run time.
+ * Names the first setting in which b differs from a that only a restart can change
+ * ("listen.ports"), or NULL when all differences can be taken over at run time.
  */
 const char *conf_needs_restart(const struct conf *a, const struct conf *b);
 

@@ -7,12 +7,13 @@
 
 #include <stddef.h>
 
-#include "err.h"
 #include "toml_node.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "err.h"
 
 /*
  * Parses len bytes of text; `file` names it in errors. The root is a table. NULL on failure, err filled

@@ -1,0 +1,149 @@
+/*
+ * stats: what is counted, in memory that outlives the processes that count. A region (the caller maps
+ * it) holds a header, what the warden last read from the kernel, and one block per worker. A block has
+ * one writer, its worker; readers sum over the blocks. All loads and stores are relaxed atomics, so
+ * that a reader sees whole numbers and a writer pays nothing; a process killed at any instruction
+ * leaves a region that is whole.
+ *
+ * Tables keyed by what peers send (domains, destinations, sources) have a fixed number of rows; what
+ * finds no room is counted in the row `other`. Nothing is ever evicted: a count that was shown stays.
+ */
+#ifndef MX_STATS_H
+#define MX_STATS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ruleset.h"
+#include "span.h"
+
+typedef _Atomic uint64_t stats_u64;
+typedef _Atomic uint32_t stats_u32;
+
+/* Per worker. Order is layout: append only, and raise STATS_VERSION when it changes. */
+enum stats_counter {
+	STATS_CONNECTIONS,        /* accepted */
+	STATS_CONNECTIONS_CLOSED,
+	STATS_UNDIVERTED,         /* came to the listener itself */
+	STATS_UNKNOWN_DESTINATION,
+	STATS_MESSAGES_ACCEPTED,  /* 250 at the end of data */
+	STATS_MESSAGES_TEMPFAIL,  /* ended without acceptance, some 4xx on the way */
+	STATS_MESSAGES_PERMFAIL,  /* the same with 5xx only */
+	STATS_MESSAGES_ABORTED,   /* the connection ended inside a transaction with recipients */
+	STATS_MESSAGES_BYTES,     /* octets of accepted messages */
+	STATS_RECIPIENTS_ACCEPTED,
+	STATS_RECIPIENTS_TEMPFAIL,
+	STATS_RECIPIENTS_PERMFAIL,
+	STATS_TLS_HANDSHAKES,
+	STATS_TLS_FAILED,
+	STATS_TIMEOUTS,           /* sessions closed because a time-out passed */
+	STATS_ACCEPT_BACKOFFS,    /* times that accept() paused for want of descriptors or memory */
+	STATS_COUNTERS,
+};
+
+enum stats_table_id {
+	STATS_DOMAINS,      /* recipient domains, lower case; counted per recipient */
+	STATS_DESTINATIONS, /* original destinations, 4 or 16 bytes; counted per message */
+	STATS_SOURCES,      /* the clients' addresses, likewise */
+	STATS_TABLES,
+};
+
+enum stats_field {
+	STATS_ROW_CONNECTIONS,
+	STATS_ROW_ACCEPTED,
+	STATS_ROW_TEMPFAIL,
+	STATS_ROW_PERMFAIL,
+	STATS_ROW_BYTES,
+	STATS_ROW_FIELDS,
+};
+
+#define STATS_KEY_MAX 255 /* a domain's longest (RFC 5321 4.5.3.1.2); a longer key goes to `other` */
+#define STATS_OTHER   0   /* the row for what has none of its own */
+
+/* How large a region is; equal layouts are interchangeable. */
+struct stats_layout {
+	uint32_t blocks;
+	uint32_t rows[STATS_TABLES]; /* each at least 1 */
+};
+
+/* One block's tables and counters: the writer's handle, cheap to copy. */
+struct stats_block;
+/* A mapped region. */
+struct stats {
+	void *memory;
+	struct stats_layout layout;
+};
+
+/* Bytes that a region of this layout takes. */
+size_t stats_size(const struct stats_layout *layout);
+
+/* Makes zeroed memory of stats_size() bytes a region. now_s: seconds since the epoch. */
+void stats_format(struct stats *stats, void *memory, const struct stats_layout *layout, uint64_t now_s);
+
+/*
+ * Takes over a region that stats_format() made, perhaps in another process; layout comes from its
+ * header. False where memory holds none, one of another version, or one that does not fit size.
+ */
+bool stats_attach(struct stats *stats, void *memory, size_t size);
+
+/* The block of worker `index`, below layout.blocks. */
+struct stats_block *stats_block(const struct stats *stats, uint32_t index);
+
+/*
+ * The writer's start: connections that an earlier process had open are closed, since it is gone.
+ */
+void stats_block_begin(struct stats_block *block);
+
+/* Adds. Only by the block's writer. */
+void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n);
+
+/*
+ * The row of a key, made where there is none yet; STATS_OTHER when the table is full. Only by the
+ * block's writer. Bounded time whatever the keys. Rows stay valid for the region's life.
+ */
+uint32_t stats_row(struct stats_block *block, enum stats_table_id table, struct span key);
+void stats_row_add(struct stats_block *block, enum stats_table_id table, uint32_t row,
+	enum stats_field field, uint64_t n);
+
+/* Readers, from any process that has the region mapped. */
+
+uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
+
+struct stats_row {
+	struct span key; /* in the region; empty for `other` */
+	uint64_t fields[STATS_ROW_FIELDS];
+};
+
+/* Rows that stats_rows() may write at most. */
+size_t stats_rows_max(const struct stats *stats, enum stats_table_id table);
+
+/*
+ * Writes the table summed over all blocks into rows: first `other`, then each key once, the most
+ * counted (accepted, tempfail and permfail together, then connections) first. Returns how many.
+ */
+size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct stats_row *rows);
+
+/* Seconds since the epoch at which counting began. */
+uint64_t stats_since(const struct stats *stats);
+
+/*
+ * The kernel's counters as the warden last read them. `total` goes on over a table that was removed and
+ * made anew: stats_kernel_restart() says that the kernel begins at 0 again.
+ */
+struct stats_kernel {
+	uint64_t packets[RULESET_COUNTERS];
+	uint64_t bytes[RULESET_COUNTERS];
+	bool armed, owner, persist;
+	bool diverting;    /* this daemon was asked to divert */
+	uint64_t read_s;   /* when, since the epoch */
+	uint64_t repairs;  /* times that the rules were found changed and put right */
+	uint64_t starts;   /* of the responder */
+};
+
+void stats_kernel_restart(const struct stats *stats);
+void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel);
+void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel);
+
+#endif

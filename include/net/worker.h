@@ -1,0 +1,35 @@
+/*
+ * worker: one event loop in one thread, with its own listener sockets, sessions and counters. Workers
+ * share nothing but immutable values; the thread that made a worker talks to it by three calls.
+ */
+#ifndef MX_WORKER_H
+#define MX_WORKER_H
+
+#include <stddef.h>
+
+#include "err.h"
+#include "origdst.h"
+#include "policy.h"
+#include "stats.h"
+
+struct worker;
+
+struct worker_setup {
+	unsigned index;
+	const int *listeners; /* one a port; the worker owns them from then on, also on failure */
+	size_t listener_count;
+	const struct policy *policy;
+	const struct origdst_finder *finders;
+	struct stats_block *block;
+};
+
+/* Makes a worker and starts its thread. NULL on failure, err filled. */
+struct worker *worker_start(const struct worker_setup *setup, struct err *err);
+
+/* New sessions get this policy; those that are open keep theirs. */
+void worker_set_policy(struct worker *worker, const struct policy *policy);
+
+/* Closes all sessions with 421, ends the thread and frees the worker. NULL is fine. */
+void worker_stop(struct worker *worker);
+
+#endif

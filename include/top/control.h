@@ -1,0 +1,56 @@
+/*
+ * control: what warden and responder say to each other, over a socket pair: one message a packet, with
+ * descriptors where there are any. Both are the same program of the same build: there is no version.
+ */
+#ifndef MX_CONTROL_H
+#define MX_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+#define CONTROL_FDS_MAX  64
+#define CONTROL_TEXT_MAX 1024
+
+enum control_type {
+	/* To the responder, in this order at its start. */
+	CONTROL_COUNTS,   /* fds: the counts' file */
+	CONTROL_CONFIG,   /* text: the file's name; fds: its content; again at each reload */
+	CONTROL_ADMIN,    /* fds: the control socket's listener */
+	CONTROL_WORKER,   /* fds: one worker's listeners */
+	CONTROL_START,    /* value: when the daemon started, seconds since the epoch */
+	CONTROL_REFRESHED, /* the kernel's counters are as of now */
+	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
+
+	/* To the warden. */
+	CONTROL_READY,   /* all workers accept */
+	CONTROL_REFRESH, /* asks for CONTROL_REFRESHED */
+	CONTROL_RELOAD,  /* asks for CONTROL_RELOADED */
+};
+
+struct control_message {
+	enum control_type type;
+	int32_t code;
+	uint64_t value;
+	char text[CONTROL_TEXT_MAX];
+	int fds[CONTROL_FDS_MAX];
+	size_t fd_count;
+};
+
+/* Makes the pair; [0] is the warden's end. 0 or a negative errno, err filled. */
+int control_pair(int fds[2], struct err *err);
+
+/* Sends; the descriptors stay the caller's. 0 or a negative errno. */
+int control_send(int fd, const struct control_message *message, struct err *err);
+
+/* A message without descriptors. */
+int control_say(int fd, enum control_type type, int32_t code, const char *text, struct err *err);
+
+/*
+ * Receives one; its descriptors are the caller's to close. 1, 0 when the other end has closed, or a
+ * negative errno (-EAGAIN when nothing is there and fd does not block).
+ */
+int control_receive(int fd, struct control_message *message, struct err *err);
+
+#endif

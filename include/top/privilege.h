@@ -1,0 +1,31 @@
+/*
+ * privilege: what a process gives up before it meets the network.
+ */
+#ifndef MX_PRIVILEGE_H
+#define MX_PRIVILEGE_H
+
+#include <sys/types.h>
+
+#include "err.h"
+
+struct privilege_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+/*
+ * Finds the responder's user: `name`, or for "" the user mxmirage where there is one, else nobody. Who is
+ * not root stays who it is. 0 or -ENOENT, err filled.
+ */
+int privilege_find_user(const char *name, struct privilege_user *user, struct err *err);
+
+/*
+ * Becomes that user for good, without capabilities, without supplementary groups, never to gain any
+ * (no_new_privs), and dies with its parent. For the moment between fork() and exec().
+ */
+int privilege_drop(const struct privilege_user *user, pid_t parent, struct err *err);
+
+/* Raises the limit of open files as far as this process may. */
+void privilege_raise_files(void);
+
+#endif

@@ -1,0 +1,320 @@
+#include "stats.h"
+
+#include <stdlib.h>
+
+#define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
+#define STATS_VERSION 1
+#define PAGE          4096
+/* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
+#define PROBES_MAX    64
+/* Bytes of key text set aside per row; domains in real traffic average 12 to 20. */
+#define KEY_BYTES     24
+
+struct header {
+	uint64_t magic;
+	uint32_t version;
+	struct stats_layout layout;
+	uint64_t since_s;
+	struct {
+		stats_u64 packets, bytes;           /* as the kernel counts now */
+		stats_u64 packets_base, bytes_base; /* what tables now gone had counted */
+	} counters[RULESET_COUNTERS];
+	stats_u32 armed, owner, persist, diverting;
+	stats_u64 read_s, repairs, starts;
+};
+
+/* A row's key is written before the index points to it, and never changes afterwards. */
+struct row {
+	uint32_t key; /* offset into the table's text */
+	uint32_t len;
+	stats_u64 fields[STATS_ROW_FIELDS];
+};
+
+struct table {
+	uint32_t rows_max;
+	uint32_t slots; /* a power of two, at least twice the rows */
+	uint32_t text_max;
+	uint32_t text_used;
+	stats_u32 rows_used;
+	uint32_t index, rows, text; /* offsets from the block */
+};
+
+struct stats_block {
+	stats_u64 counters[STATS_COUNTERS];
+	struct table tables[STATS_TABLES];
+};
+
+_Static_assert(sizeof(struct header) <= PAGE, "the header is one page");
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static uint32_t slots_for(uint32_t rows)
+{
+	uint32_t slots = 16;
+	while (slots < 2 * rows)
+		slots *= 2;
+	return slots;
+}
+
+static uint64_t load(const stats_u64 *value)
+{
+	return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void store(stats_u64 *value, uint64_t n)
+{
+	atomic_store_explicit(value, n, memory_order_relaxed);
+}
+
+/* A single writer needs no locked instruction. */
+static void add(stats_u64 *value, uint64_t n)
+{
+	store(value, load(value) + n);
+}
+
+/* Lays out a block; with block == NULL only computes its size. */
+static size_t block_lay(const struct stats_layout *layout, struct stats_block *block)
+{
+	size_t at = round_up(sizeof(struct stats_block), 64);
+	for (int i = 0; i < STATS_TABLES; i++) {
+		struct table table = {
+			.rows_max = layout->rows[i] + 1,
+			.slots = slots_for(layout->rows[i] + 1),
+			.text_max = (layout->rows[i] + 1) * KEY_BYTES,
+			.rows_used = 1,
+		};
+		table.index = (uint32_t)at;
+		at = round_up(at + table.slots * sizeof(uint32_t), 64);
+		table.rows = (uint32_t)at;
+		at = round_up(at + table.rows_max * sizeof(struct row), 64);
+		table.text = (uint32_t)at;
+		at = round_up(at + table.text_max, 64);
+		if (block)
+			block->tables[i] = table;
+	}
+	return round_up(at, PAGE);
+}
+
+size_t stats_size(const struct stats_layout *layout)
+{
+	return PAGE + layout->blocks * block_lay(layout, NULL);
+}
+
+void stats_format(struct stats *stats, void *memory, const struct stats_layout *layout, uint64_t now_s)
+{
+	*stats = (struct stats){memory, *layout};
+	struct header *header = memory;
+	header->version = STATS_VERSION;
+	header->layout = *layout;
+	header->since_s = now_s;
+	for (uint32_t i = 0; i < layout->blocks; i++)
+		block_lay(layout, stats_block(stats, i));
+	/* Last: a region cut short in the making is not taken for whole. */
+	atomic_thread_fence(memory_order_release);
+	header->magic = STATS_MAGIC;
+}
+
+bool stats_attach(struct stats *stats, void *memory, size_t size)
+{
+	const struct header *header = memory;
+	if (size < PAGE || header->magic != STATS_MAGIC || header->version != STATS_VERSION)
+		return false;
+	if (stats_size(&header->layout) != size)
+		return false;
+	*stats = (struct stats){memory, header->layout};
+	return true;
+}
+
+struct stats_block *stats_block(const struct stats *stats, uint32_t index)
+{
+	return (struct stats_block *)((char *)stats->memory + PAGE +
+		index * block_lay(&stats->layout, NULL));
+}
+
+void stats_block_begin(struct stats_block *block)
+{
+	store(&block->counters[STATS_CONNECTIONS_CLOSED], load(&block->counters[STATS_CONNECTIONS]));
+}
+
+void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n)
+{
+	add(&block->counters[counter], n);
+}
+
+static struct row *row_at(const struct stats_block *block, const struct table *table, uint32_t row)
+{
+	return (struct row *)((char *)block + table->rows) + row;
+}
+
+static struct span row_key(const struct stats_block *block, const struct table *table, const struct row *row)
+{
+	return (struct span){(const char *)block + table->text + row->key, row->len};
+}
+
+/* FNV-1a; chosen keys can make it collide, which PROBES_MAX bounds. */
+static uint32_t key_hash(struct span key)
+{
+	uint32_t hash = 2166136261u;
+	for (size_t i = 0; i < key.len; i++)
+		hash = (hash ^ (unsigned char)key.data[i]) * 16777619u;
+	return hash ^ hash >> 15;
+}
+
+uint32_t stats_row(struct stats_block *block, enum stats_table_id id, struct span key)
+{
+	struct table *table = &block->tables[id];
+	if (key.len == 0 || key.len > STATS_KEY_MAX)
+		return STATS_OTHER;
+
+	stats_u32 *index = (stats_u32 *)((char *)block + table->index);
+	uint32_t slot = key_hash(key) & (table->slots - 1);
+	for (int probe = 0; probe < PROBES_MAX; probe++, slot = (slot + 1) & (table->slots - 1)) {
+		uint32_t at = atomic_load_explicit(&index[slot], memory_order_relaxed);
+		if (at != 0) {
+			if (span_equal(row_key(block, table, row_at(block, table, at)), key))
+				return at;
+			continue;
+		}
+		uint32_t used = atomic_load_explicit(&table->rows_used, memory_order_relaxed);
+		if (used == table->rows_max || key.len > table->text_max - table->text_used)
+			return STATS_OTHER;
+		struct row *row = row_at(block, table, used);
+		row->key = table->text_used;
+		row->len = (uint32_t)key.len;
+		memcpy((char *)block + table->text + row->key, key.data, key.len);
+		table->text_used += (uint32_t)key.len;
+		/* Published for readers with all of it; the index is the writer's alone. */
+		atomic_store_explicit(&table->rows_used, used + 1, memory_order_release);
+		atomic_store_explicit(&index[slot], used, memory_order_relaxed);
+		return used;
+	}
+	return STATS_OTHER;
+}
+
+void stats_row_add(struct stats_block *block, enum stats_table_id id, uint32_t row,
+	enum stats_field field, uint64_t n)
+{
+	add(&row_at(block, &block->tables[id], row)->fields[field], n);
+}
+
+uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < stats->layout.blocks; i++)
+		sum += load(&stats_block(stats, i)->counters[counter]);
+	return sum;
+}
+
+size_t stats_rows_max(const struct stats *stats, enum stats_table_id id)
+{
+	size_t max = 1;
+	for (uint32_t i = 0; i < stats->layout.blocks; i++)
+		max += atomic_load_explicit(
+			&stats_block(stats, i)->tables[id].rows_used, memory_order_acquire);
+	return max;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct span *x = &((const struct stats_row *)a)->key, *y = &((const struct stats_row *)b)->key;
+	size_t shorter = x->len < y->len ? x->len : y->len;
+	int order = shorter ? memcmp(x->data, y->data, shorter) : 0;
+	return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+static int compare_counts(const void *a, const void *b)
+{
+	const struct stats_row *x = a, *y = b;
+	uint64_t nx = x->fields[STATS_ROW_ACCEPTED] + x->fields[STATS_ROW_TEMPFAIL] +
+		x->fields[STATS_ROW_PERMFAIL];
+	uint64_t ny = y->fields[STATS_ROW_ACCEPTED] + y->fields[STATS_ROW_TEMPFAIL] +
+		y->fields[STATS_ROW_PERMFAIL];
+	if (nx == ny) {
+		nx = x->fields[STATS_ROW_CONNECTIONS];
+		ny = y->fields[STATS_ROW_CONNECTIONS];
+	}
+	return nx == ny ? compare_keys(a, b) : nx < ny ? 1 : -1;
+}
+
+size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stats_row *rows)
+{
+	/* `other` has the empty key, so that it sorts first and merges like any row. */
+	size_t max = stats_rows_max(stats, id), count = 0;
+	for (uint32_t i = 0; i < stats->layout.blocks; i++) {
+		const struct stats_block *block = stats_block(stats, i);
+		const struct table *table = &block->tables[id];
+		uint32_t used = atomic_load_explicit(&table->rows_used, memory_order_acquire);
+		for (uint32_t j = 0; j < used && count < max; j++) {
+			const struct row *row = row_at(block, table, j);
+			struct stats_row *out = &rows[count++];
+			out->key = j == STATS_OTHER ? (struct span){"", 0} : row_key(block, table, row);
+			for (int f = 0; f < STATS_ROW_FIELDS; f++)
+				out->fields[f] = load(&row->fields[f]);
+		}
+	}
+	qsort(rows, count, sizeof(*rows), compare_keys);
+	size_t merged = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (merged > 0 && span_equal(rows[merged - 1].key, rows[i].key)) {
+			for (int f = 0; f < STATS_ROW_FIELDS; f++)
+				rows[merged - 1].fields[f] += rows[i].fields[f];
+		} else {
+			rows[merged++] = rows[i];
+		}
+	}
+	if (merged > 1)
+		qsort(rows + 1, merged - 1, sizeof(*rows), compare_counts);
+	return merged;
+}
+
+uint64_t stats_since(const struct stats *stats)
+{
+	return ((const struct header *)stats->memory)->since_s;
+}
+
+void stats_kernel_restart(const struct stats *stats)
+{
+	struct header *header = stats->memory;
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		add(&header->counters[i].packets_base, load(&header->counters[i].packets));
+		add(&header->counters[i].bytes_base, load(&header->counters[i].bytes));
+		store(&header->counters[i].packets, 0);
+		store(&header->counters[i].bytes, 0);
+	}
+}
+
+void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel)
+{
+	struct header *header = stats->memory;
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		store(&header->counters[i].packets, kernel->packets[i]);
+		store(&header->counters[i].bytes, kernel->bytes[i]);
+	}
+	atomic_store_explicit(&header->armed, kernel->armed, memory_order_relaxed);
+	atomic_store_explicit(&header->owner, kernel->owner, memory_order_relaxed);
+	atomic_store_explicit(&header->persist, kernel->persist, memory_order_relaxed);
+	atomic_store_explicit(&header->diverting, kernel->diverting, memory_order_relaxed);
+	store(&header->read_s, kernel->read_s);
+	store(&header->repairs, kernel->repairs);
+	store(&header->starts, kernel->starts);
+}
+
+void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
+{
+	struct header *header = stats->memory;
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		kernel->packets[i] = load(&header->counters[i].packets) +
+			load(&header->counters[i].packets_base);
+		kernel->bytes[i] = load(&header->counters[i].bytes) + load(&header->counters[i].bytes_base);
+	}
+	kernel->armed = atomic_load_explicit(&header->armed, memory_order_relaxed);
+	kernel->owner = atomic_load_explicit(&header->owner, memory_order_relaxed);
+	kernel->persist = atomic_load_explicit(&header->persist, memory_order_relaxed);
+	kernel->diverting = atomic_load_explicit(&header->diverting, memory_order_relaxed);
+	kernel->read_s = load(&header->read_s);
+	kernel->repairs = load(&header->repairs);
+	kernel->starts = load(&header->starts);
+}

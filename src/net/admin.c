@@ -1,0 +1,240 @@
+#include "admin.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin_json.h"
+
+/* What a client of the control socket may make grow. */
+#define HEADERS_MAX 8192
+#define BODY_MAX    65536
+#define TIMEOUT_S   10
+#define WAITING_MAX 256
+
+/* Kernel counters older than this are better than no answer: the warden may be busy or gone. */
+static const struct timeval refresh_patience = {0, 500 * 1000};
+static const struct timeval reload_patience = {30, 0};
+
+struct route;
+
+/* A request that waits for the warden. */
+struct waiting {
+	TAILQ_ENTRY(waiting) link;
+	struct admin *admin;
+	struct evhttp_request *request;
+	const struct route *route;
+	struct event *patience;
+};
+
+TAILQ_HEAD(waiting_list, waiting);
+
+struct admin {
+	struct admin_setup setup;
+	struct evhttp *http;
+	struct waiting_list refreshing, reloading;
+	unsigned waiting;
+};
+
+struct route {
+	const char *path;
+	enum evhttp_cmd_type method;
+	void (*answer)(struct admin *admin, const struct route *route, struct evhttp_request *request);
+	int table;
+	bool refresh; /* with fresh kernel counters */
+};
+
+static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	struct evbuffer *body = evhttp_request_get_output_buffer(request);
+	evbuffer_add(body, text, strlen(text));
+	evhttp_send_reply(request, code, NULL, NULL);
+}
+
+static void reply_json(struct evhttp_request *request, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	json_decref(value);
+	if (text)
+		reply_text(request, HTTP_OK, "application/json", text);
+	else
+		evhttp_send_error(request, HTTP_INTERNAL, "out of memory");
+	free(text);
+}
+
+static void answer_status(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)route;
+	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.started_s,
+		(uint64_t)time(NULL), admin->setup.mode));
+}
+
+static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	reply_json(request, admin_json_table(admin->setup.stats, (enum stats_table_id)route->table));
+}
+
+static void answer_alive(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)admin;
+	(void)route;
+	reply_text(request, HTTP_OK, "text/plain", "ok\n");
+}
+
+static void waiting_done(struct waiting *waiting)
+{
+	struct waiting_list *list = waiting->route->refresh ? &waiting->admin->refreshing
+							    : &waiting->admin->reloading;
+	TAILQ_REMOVE(list, waiting, link);
+	waiting->admin->waiting--;
+	struct evhttp_connection *connection = evhttp_request_get_connection(waiting->request);
+	if (connection)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	event_free(waiting->patience);
+	free(waiting);
+}
+
+/* The client went away while it waited; evhttp frees its request. */
+static void waiting_closed(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	waiting_done(arg);
+}
+
+static void waiting_answer(struct waiting *waiting)
+{
+	struct admin *admin = waiting->admin;
+	struct evhttp_request *request = waiting->request;
+	const struct route *route = waiting->route;
+	waiting_done(waiting);
+	route->answer(admin, route, request);
+}
+
+static void waiting_impatient(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct waiting *waiting = arg;
+	if (waiting->route->refresh) {
+		waiting_answer(waiting);
+		return;
+	}
+	struct evhttp_request *request = waiting->request;
+	waiting_done(waiting);
+	reply_text(request, HTTP_SERVUNAVAIL, "text/plain", "the warden does not answer\n");
+}
+
+static void wait_for_warden(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	struct waiting *waiting = admin->waiting < WAITING_MAX ? calloc(1, sizeof(*waiting)) : NULL;
+	if (waiting)
+		waiting->patience = evtimer_new(admin->setup.base, waiting_impatient, waiting);
+	if (!waiting || !waiting->patience) {
+		free(waiting);
+		reply_text(request, HTTP_SERVUNAVAIL, "text/plain", "too many requests at once\n");
+		return;
+	}
+	waiting->admin = admin;
+	waiting->request = request;
+	waiting->route = route;
+	admin->waiting++;
+	struct waiting_list *list = route->refresh ? &admin->refreshing : &admin->reloading;
+	TAILQ_INSERT_TAIL(list, waiting, link);
+	evtimer_add(waiting->patience, route->refresh ? &refresh_patience : &reload_patience);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), waiting_closed, waiting);
+	if (route->refresh)
+		admin->setup.refresh(admin->setup.arg);
+	else
+		admin->setup.reload(admin->setup.arg);
+}
+
+void admin_refreshed(struct admin *admin)
+{
+	struct waiting *waiting;
+	while ((waiting = TAILQ_FIRST(&admin->refreshing)))
+		waiting_answer(waiting);
+}
+
+void admin_reloaded(struct admin *admin, int code, const char *text)
+{
+	struct waiting *waiting;
+	while ((waiting = TAILQ_FIRST(&admin->reloading))) {
+		struct evhttp_request *request = waiting->request;
+		waiting_done(waiting);
+		json_t *outcome = json_object();
+		json_object_set_new(outcome, "reloaded", json_boolean(code == 0));
+		json_object_set_new(outcome, "text", json_string(text));
+		reply_json(request, outcome);
+	}
+}
+
+static const struct route routes[] = {
+	{"/api/v1/status", EVHTTP_REQ_GET, answer_status, 0, true},
+	{"/api/v1/domains", EVHTTP_REQ_GET, answer_table, STATS_DOMAINS, false},
+	{"/api/v1/destinations", EVHTTP_REQ_GET, answer_table, STATS_DESTINATIONS, false},
+	{"/api/v1/sources", EVHTTP_REQ_GET, answer_table, STATS_SOURCES, false},
+	{"/api/v1/reload", EVHTTP_REQ_POST, NULL, 0, false},
+	{"/livez", EVHTTP_REQ_GET, answer_alive, 0, false},
+};
+
+static void admin_request(struct evhttp_request *request, void *arg)
+{
+	struct admin *admin = arg;
+	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+		const struct route *route = &routes[i];
+		if (!path || strcmp(path, route->path) != 0)
+			continue;
+		if (evhttp_request_get_command(request) != route->method)
+			evhttp_send_error(request, HTTP_BADMETHOD, NULL);
+		else if (route->refresh || !route->answer)
+			wait_for_warden(admin, route, request);
+		else
+			route->answer(admin, route, request);
+		return;
+	}
+	evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+}
+
+struct admin *admin_new(const struct admin_setup *setup, struct err *err)
+{
+	struct admin *admin = calloc(1, sizeof(*admin));
+	struct evhttp *http = evhttp_new(setup->base);
+	if (!admin || !http || evhttp_accept_socket(http, setup->listener) < 0) {
+		close(setup->listener);
+		if (http)
+			evhttp_free(http);
+		free(admin);
+		err_set(err, -ENOMEM, "control socket: out of memory");
+		return NULL;
+	}
+	admin->setup = *setup;
+	admin->http = http;
+	TAILQ_INIT(&admin->refreshing);
+	TAILQ_INIT(&admin->reloading);
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
+	evhttp_set_max_headers_size(http, HEADERS_MAX);
+	evhttp_set_max_body_size(http, BODY_MAX);
+	evhttp_set_timeout(http, TIMEOUT_S);
+	evhttp_set_gencb(http, admin_request, admin);
+	return admin;
+}
+
+void admin_free(struct admin *admin)
+{
+	if (!admin)
+		return;
+	/* Answers what still waits: evhttp would free the requests under them. */
+	admin_refreshed(admin);
+	admin_reloaded(admin, -ESHUTDOWN, "shutting down");
+	evhttp_free(admin->http);
+	free(admin);
+}

@@ -1,0 +1,148 @@
+#include "admin_json.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+static json_t *integer(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *pair(uint64_t packets, uint64_t bytes)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "packets", integer(packets));
+	json_object_set_new(object, "bytes", integer(bytes));
+	return object;
+}
+
+/* Which counter stands where in the status. */
+static const struct {
+	const char *group, *key;
+	enum stats_counter counter;
+} sums[] = {
+	{"connections", "total", STATS_CONNECTIONS},
+	{"connections", "undiverted", STATS_UNDIVERTED},
+	{"connections", "unknown_destination", STATS_UNKNOWN_DESTINATION},
+	{"connections", "timed_out", STATS_TIMEOUTS},
+	{"connections", "accept_pauses", STATS_ACCEPT_BACKOFFS},
+	{"messages", "accepted", STATS_MESSAGES_ACCEPTED},
+	{"messages", "tempfail", STATS_MESSAGES_TEMPFAIL},
+	{"messages", "permfail", STATS_MESSAGES_PERMFAIL},
+	{"messages", "aborted", STATS_MESSAGES_ABORTED},
+	{"messages", "bytes", STATS_MESSAGES_BYTES},
+	{"recipients", "accepted", STATS_RECIPIENTS_ACCEPTED},
+	{"recipients", "tempfail", STATS_RECIPIENTS_TEMPFAIL},
+	{"recipients", "permfail", STATS_RECIPIENTS_PERMFAIL},
+	{"tls", "handshakes", STATS_TLS_HANDSHAKES},
+	{"tls", "failed", STATS_TLS_FAILED},
+};
+
+json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode)
+{
+	struct stats_kernel kernel;
+	stats_kernel_read(stats, &kernel);
+
+	json_t *status = json_object();
+	json_object_set_new(status, "version", json_string(MXMIRAGE_VERSION));
+	json_object_set_new(status, "uptime_s", integer(now_s > started_s ? now_s - started_s : 0));
+	json_object_set_new(status, "counting_since_s", integer(stats_since(stats)));
+	json_object_set_new(status, "mode", json_string(mode));
+
+	json_t *guard = json_object();
+	json_object_set_new(guard, "diverting", json_boolean(kernel.diverting));
+	json_object_set_new(guard, "armed", json_boolean(kernel.armed));
+	json_object_set_new(guard, "owner", json_boolean(kernel.owner));
+	json_object_set_new(guard, "persist", json_boolean(kernel.persist));
+	/* Neither a static wall nor chains on devices are built in this version. */
+	json_object_set_new(guard, "static", json_false());
+	json_object_set_new(guard, "devices", json_array());
+	json_object_set_new(guard, "repairs", integer(kernel.repairs));
+	json_object_set_new(status, "guard", guard);
+
+	json_t *firewall = json_object();
+	for (int i = 0; i < RULESET_COUNTERS; i++)
+		json_object_set_new(firewall, ruleset_counter_name(i),
+			pair(kernel.packets[i], kernel.bytes[i]));
+	json_object_set_new(firewall, "dropped_egress", pair(0, 0));
+	json_object_set_new(status, "firewall", firewall);
+
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+		json_t *group = json_object_get(status, sums[i].group);
+		if (!group) {
+			group = json_object();
+			json_object_set_new(status, sums[i].group, group);
+		}
+		json_object_set_new(group, sums[i].key, integer(stats_sum(stats, sums[i].counter)));
+	}
+	/* Read after the total, a connection closed meanwhile must not make this negative. */
+	uint64_t closed = stats_sum(stats, STATS_CONNECTIONS_CLOSED);
+	uint64_t total = stats_sum(stats, STATS_CONNECTIONS);
+	json_object_set_new(json_object_get(status, "connections"), "open",
+		integer(total > closed ? total - closed : 0));
+
+	json_t *responder = json_object();
+	json_object_set_new(responder, "starts", integer(kernel.starts));
+	json_object_set_new(responder, "workers", integer(stats->layout.blocks));
+	json_object_set_new(status, "responder", responder);
+	return status;
+}
+
+static const struct {
+	const char *name, *key;
+	bool address;
+} tables[] = {
+	[STATS_DOMAINS] = {"domains", "domain", false},
+	[STATS_DESTINATIONS] = {"destinations", "address", true},
+	[STATS_SOURCES] = {"sources", "address", true},
+};
+
+static const char *const fields[] = {
+	[STATS_ROW_CONNECTIONS] = "connections",
+	[STATS_ROW_ACCEPTED] = "accepted",
+	[STATS_ROW_TEMPFAIL] = "tempfail",
+	[STATS_ROW_PERMFAIL] = "permfail",
+	[STATS_ROW_BYTES] = "bytes",
+};
+
+static json_t *row_key(struct span key, bool address)
+{
+	char text[INET6_ADDRSTRLEN];
+	if (address)
+		return json_string(inet_ntop(key.len == 4 ? AF_INET : AF_INET6, key.data, text, sizeof(text)));
+	json_t *name = json_stringn(key.data, key.len);
+	if (name)
+		return name;
+	/* Not UTF-8: shown with its strange bytes replaced. */
+	char plain[STATS_KEY_MAX];
+	for (size_t i = 0; i < key.len; i++)
+		plain[i] = (unsigned char)key.data[i] < 0x80 ? key.data[i] : '?';
+	return json_stringn(plain, key.len);
+}
+
+json_t *admin_json_table(const struct stats *stats, enum stats_table_id id)
+{
+	struct stats_row *rows = calloc(stats_rows_max(stats, id), sizeof(*rows));
+	if (!rows)
+		return NULL;
+	size_t count = stats_rows(stats, id, rows);
+	json_t *list = json_array(), *other = NULL;
+	for (size_t i = 0; i < count; i++) {
+		json_t *row = json_object();
+		if (i > 0)
+			json_object_set_new(row, tables[id].key, row_key(rows[i].key, tables[id].address));
+		for (int f = 0; f < STATS_ROW_FIELDS; f++)
+			/* A domain has no connections: one connection carries many. */
+			if (tables[id].address || f != STATS_ROW_CONNECTIONS)
+				json_object_set_new(row, fields[f], integer(rows[i].fields[f]));
+		if (i == 0)
+			other = row;
+		else
+			json_array_append_new(list, row);
+	}
+	free(rows);
+	json_t *table = json_object();
+	json_object_set_new(table, tables[id].name, list);
+	json_object_set_new(table, "other", other);
+	return table;
+}

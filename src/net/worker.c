@@ -1,0 +1,221 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "session.h"
+
+/* Accepted per wake-up of a listener, so that a flood of connections does not starve the sessions. */
+#define ACCEPTS_MAX 64
+
+struct worker {
+	unsigned index;
+	struct session_shared shared;
+	const struct origdst_finder *finders;
+	struct event **accepting;
+	size_t listener_count;
+	struct event *resume; /* after a back-off of accept() */
+	struct event *poked;
+	int poke; /* eventfd: something for the thread to look at */
+	_Atomic(const struct policy *) new_policy;
+	atomic_bool stopping;
+	pthread_t thread;
+	time_t backoff_logged;
+};
+
+static const struct timeval backoff = {0, 100 * 1000};
+
+/*
+ * Without descriptors or memory accept() fails again at once and the listener stays readable: pausing
+ * keeps the loop from spinning, and connections wait in the backlog.
+ */
+static void worker_back_off(struct worker *worker, int code)
+{
+	stats_add(worker->shared.block, STATS_ACCEPT_BACKOFFS, 1);
+	for (size_t i = 0; i < worker->listener_count; i++)
+		event_del(worker->accepting[i]);
+	event_add(worker->resume, &backoff);
+	struct timeval tv;
+	event_base_gettimeofday_cached(worker->shared.base, &tv);
+	if (tv.tv_sec - worker->backoff_logged < 60)
+		return;
+	worker->backoff_logged = tv.tv_sec;
+	log_warning("accept-paused worker=%u reason=\"%s\" remedy=\"raise the limit of open files "
+		"(LimitNOFILE=, ulimit -n)\"", worker->index, strerror(code));
+}
+
+static void worker_resume(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct worker *worker = arg;
+	for (size_t i = 0; i < worker->listener_count; i++)
+		event_add(worker->accepting[i], NULL);
+}
+
+static void worker_accept(evutil_socket_t listener, short what, void *arg)
+{
+	(void)what;
+	struct worker *worker = arg;
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		struct session_peer peer = {0};
+		socklen_t len = sizeof(peer.source);
+		int fd = accept4(listener, (struct sockaddr *)&peer.source, &len,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+			worker_back_off(worker, errno);
+			return;
+		}
+		if (fd < 0 && errno == EAGAIN)
+			return;
+		/* accept(2): errors of the new connection itself (ECONNABORTED and more) concern it alone. */
+		if (fd < 0)
+			continue;
+		peer.result = origdst_find(worker->finders, fd, (const struct sockaddr *)&peer.source,
+			&peer.destination);
+		if (session_open(&worker->shared, fd, &peer) < 0) {
+			worker_back_off(worker, ENOMEM);
+			return;
+		}
+	}
+}
+
+static void worker_poked(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	struct worker *worker = arg;
+	uint64_t count;
+	if (read(fd, &count, sizeof(count)) < 0)
+		return;
+	const struct policy *policy = atomic_exchange(&worker->new_policy, NULL);
+	if (policy) {
+		policy_unref(worker->shared.policy);
+		worker->shared.policy = policy;
+	}
+	if (atomic_load(&worker->stopping))
+		event_base_loopbreak(worker->shared.base);
+}
+
+static void worker_poke(struct worker *worker)
+{
+	uint64_t one = 1;
+	if (write(worker->poke, &one, sizeof(one)) < 0)
+		log_error("worker=%u cannot be woken: %s", worker->index, strerror(errno));
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	event_base_dispatch(worker->shared.base);
+	return NULL;
+}
+
+static void worker_free(struct worker *worker)
+{
+	for (size_t i = 0; worker->accepting && i < worker->listener_count; i++) {
+		if (!worker->accepting[i])
+			continue;
+		close(event_get_fd(worker->accepting[i]));
+		event_free(worker->accepting[i]);
+	}
+	free(worker->accepting);
+	if (worker->resume)
+		event_free(worker->resume);
+	if (worker->poked)
+		event_free(worker->poked);
+	if (worker->poke >= 0)
+		close(worker->poke);
+	if (worker->shared.read_buffer)
+		session_shared_done(&worker->shared);
+	if (worker->shared.base)
+		event_base_free(worker->shared.base);
+	policy_unref(atomic_load(&worker->new_policy));
+	free(worker);
+}
+
+/* Everything but the thread. Listeners that no event owns yet are closed on failure. */
+static int worker_init(struct worker *worker, const struct worker_setup *setup, struct err *err)
+{
+	size_t owned = 0;
+	struct event_base *base = event_base_new();
+	worker->shared.base = base;
+	worker->accepting = calloc(setup->listener_count, sizeof(struct event *));
+	if (!base || !worker->accepting || worker->poke < 0)
+		goto fail;
+	worker->listener_count = setup->listener_count;
+	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, err) < 0) {
+		worker->shared.read_buffer = NULL;
+		goto fail;
+	}
+	for (; owned < setup->listener_count; owned++) {
+		struct event *event = event_new(base, setup->listeners[owned], EV_READ | EV_PERSIST,
+			worker_accept, worker);
+		if (!event)
+			goto fail;
+		worker->accepting[owned] = event;
+		if (event_add(event, NULL) < 0) {
+			owned++;
+			goto fail;
+		}
+	}
+	worker->resume = evtimer_new(base, worker_resume, worker);
+	worker->poked = event_new(base, worker->poke, EV_READ | EV_PERSIST, worker_poked, worker);
+	if (worker->resume && worker->poked && event_add(worker->poked, NULL) == 0)
+		return 0;
+fail:
+	for (; owned < setup->listener_count; owned++)
+		close(setup->listeners[owned]);
+	return err_set(err, -ENOMEM, "worker %u: out of memory or descriptors", setup->index);
+}
+
+struct worker *worker_start(const struct worker_setup *setup, struct err *err)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	if (!worker) {
+		err_set(err, -ENOMEM, "worker %u: out of memory", setup->index);
+		return NULL;
+	}
+	worker->index = setup->index;
+	worker->finders = setup->finders;
+	worker->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (worker_init(worker, setup, err) < 0)
+		goto fail;
+	stats_block_begin(setup->block);
+
+	/* Signals are for the thread that made the worker. */
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int code = pthread_create(&worker->thread, NULL, worker_main, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (code == 0)
+		return worker;
+	err_set(err, -code, "worker %u: no thread: %s", setup->index, strerror(code));
+fail:
+	worker_free(worker);
+	return NULL;
+}
+
+void worker_set_policy(struct worker *worker, const struct policy *policy)
+{
+	policy_unref(atomic_exchange(&worker->new_policy, policy_ref(policy)));
+	worker_poke(worker);
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (!worker)
+		return;
+	atomic_store(&worker->stopping, true);
+	worker_poke(worker);
+	pthread_join(worker->thread, NULL);
+	worker_free(worker);
+}

@@ -1,0 +1,106 @@
+#include "client.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf_file.h"
+
+/* Longer than the daemon itself waits for its warden (admin.c). */
+#define TIMEOUT_S 35L
+
+struct body {
+	char *data;
+	size_t len;
+};
+
+static size_t body_append(char *data, size_t size, size_t count, void *arg)
+{
+	struct body *body = arg;
+	size_t len = size * count;
+	char *more = realloc(body->data, body->len + len + 1);
+	if (!more)
+		return 0;
+	memcpy(more + body->len, data, len);
+	body->data = more;
+	body->len += len;
+	return len;
+}
+
+/* The socket's path, to be freed; NULL after having said what is wrong. */
+static char *socket_path(const struct options *options)
+{
+	struct err err;
+	size_t len;
+	if (options->socket)
+		return strdup(options->socket);
+	char *text = conf_file_read(options->conf_file, &len, &err);
+	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
+	free(text);
+	if (!conf) {
+		fprintf(stderr, "%s\n", err.text);
+		return NULL;
+	}
+	char *path = strdup(conf->admin.socket);
+	conf_unref(conf);
+	return path;
+}
+
+static enum exit_code explain(CURLcode code, long os_error, const char *socket)
+{
+	if (code == CURLE_OPERATION_TIMEDOUT) {
+		fprintf(stderr, "mxmirage: the daemon at %s does not answer in time\n", socket);
+		return EXIT_CODE_TIMED_OUT;
+	}
+	if (os_error == EACCES || os_error == EPERM) {
+		fprintf(stderr, "mxmirage: %s: permission denied: run this as root\n", socket);
+		return EXIT_CODE_PRIVILEGE;
+	}
+	fprintf(stderr, "mxmirage: no daemon answers at %s (%s): start it with `mxmirage run`, or name its socket "
+			"with --socket or its configuration with -c\n",
+		socket, os_error ? strerror((int)os_error) : curl_easy_strerror(code));
+	return EXIT_CODE_UNREACHABLE;
+}
+
+enum exit_code client_ask(const struct options *options, enum client_method method, const char *path,
+	json_t **answer)
+{
+	*answer = NULL;
+	char *socket = socket_path(options);
+	if (!socket)
+		return EXIT_CODE_CONFIGURATION;
+	CURL *curl = curl_easy_init();
+	struct body body = {NULL, 0};
+	char url[256];
+	snprintf(url, sizeof(url), "http://mxmirage%s", path);
+	enum exit_code outcome = EXIT_CODE_SOFTWARE;
+	if (!curl)
+		goto out;
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_append);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+	if (method == CLIENT_POST)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+	CURLcode code = curl_easy_perform(curl);
+	long status = 0, os_error = 0;
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_error);
+	if (code != CURLE_OK) {
+		outcome = explain(code, os_error, socket);
+		goto out;
+	}
+	*answer = status == 200 && body.data ? json_loadb(body.data, body.len, 0, NULL) : NULL;
+	if (*answer)
+		outcome = EXIT_CODE_OK;
+	else
+		fprintf(stderr, "mxmirage: the daemon at %s answered %ld: %.*s\n", socket, status,
+			(int)(body.len < 500 ? body.len : 500), body.data ? body.data : "");
+out:
+	curl_easy_cleanup(curl);
+	free(body.data);
+	free(socket);
+	return outcome;
+}

@@ -1,0 +1,172 @@
+#include "command.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf.h"
+
+#define ASKS (OPTION_CONF | OPTION_SOCKET | OPTION_JSON)
+
+static const struct command commands[] = {
+	{"run", "", "divert port 25 to here and answer, in the foreground",
+		OPTION_CONF | OPTION_NO_DIVERT | OPTION_DISARM_ON_EXIT, 0, 0, command_run},
+	{"check", "[FILE]", "validate the configuration; with --dry-run print the rules it asks for",
+		OPTION_CONF | OPTION_DRY_RUN, 0, 1, command_check},
+	{"guard", "arm|disarm|status", "the rules alone: load them, take them down on purpose, show them",
+		OPTION_CONF | OPTION_JSON, 1, 1, command_guard},
+	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
+	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"reload", "", "load the configuration anew; a bad one changes nothing", ASKS, 0, 0, command_reload},
+	/* The warden's way to start the responder: no summary, not shown. */
+	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
+};
+
+enum long_option {
+	LONG_SOCKET = 256,
+	LONG_JSON,
+	LONG_NO_DIVERT,
+	LONG_DISARM_ON_EXIT,
+	LONG_DRY_RUN,
+	LONG_HELP,
+};
+
+static const struct {
+	unsigned bit;
+	struct option option;
+	const char *shown, *meaning;
+} known_options[] = {
+	{OPTION_CONF, {"config", required_argument, NULL, 'c'}, "-c FILE",
+		"the configuration (default " CONF_PATH_DEFAULT ")"},
+	{OPTION_SOCKET, {"socket", required_argument, NULL, LONG_SOCKET}, "--socket PATH",
+		"the daemon's control socket (default: as the configuration says)"},
+	{OPTION_JSON, {"json", no_argument, NULL, LONG_JSON}, "--json", "for machines"},
+	{OPTION_ROWS, {"rows", required_argument, NULL, 'n'}, "-n ROWS", "show so many rows (default 40; 0 = all)"},
+	{OPTION_NO_DIVERT, {"no-divert", no_argument, NULL, LONG_NO_DIVERT}, "--no-divert",
+		"a plain sink on the listener ports: no rules, no root"},
+	{OPTION_DISARM_ON_EXIT, {"disarm-on-exit", no_argument, NULL, LONG_DISARM_ON_EXIT},
+		"--disarm-on-exit", "take the rules down at an orderly stop"},
+	{OPTION_DRY_RUN, {"dry-run", no_argument, NULL, LONG_DRY_RUN}, "--dry-run",
+		"print the rules that would be loaded"},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void usage(FILE *to)
+{
+	fprintf(to, "mxmirage %s: a mirage of every MX on the internet\n\nusage: mxmirage VERB [OPTION…]\n\n",
+		MXMIRAGE_VERSION);
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (commands[i].summary) {
+			int used = fprintf(to, "  %s %s", commands[i].name, commands[i].arguments);
+			fprintf(to, "%*s%s\n", used < 28 ? 28 - used : 1, "", commands[i].summary);
+		}
+	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked statement "
+		    "is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not reachable; 77 "
+		    "privilege missing; 78 configuration.\n");
+}
+
+static void usage_of(const struct command *command, FILE *to)
+{
+	fprintf(to, "usage: mxmirage %s%s%s [OPTION…]\n%s\n\n", command->name, command->arguments[0] ? " " : "",
+		command->arguments, command->summary);
+	for (size_t i = 0; i < COUNT(known_options); i++)
+		if (command->options & known_options[i].bit)
+			fprintf(to, "  %-18s %s\n", known_options[i].shown, known_options[i].meaning);
+}
+
+/* False after having said what is wrong. */
+static bool parse_rows(const char *text, unsigned *rows)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+	if (*end || !*text || n > 1000000000) {
+		fprintf(stderr, "mxmirage: -n %s: not a number of rows; say for example -n 10\n", text);
+		return false;
+	}
+	*rows = (unsigned)n;
+	return true;
+}
+
+/* Returns -1 to go on, else an exit code. */
+static int parse(const struct command *command, int argc, char **argv, struct options *options)
+{
+	struct option accepted[COUNT(known_options) + 2] = {{"help", no_argument, NULL, LONG_HELP}};
+	size_t count = 1;
+	for (size_t i = 0; i < COUNT(known_options); i++)
+		if (command->options & known_options[i].bit)
+			accepted[count++] = known_options[i].option;
+	optind = 1;
+	int c;
+	while ((c = getopt_long(argc, argv, "hc:n:", accepted, NULL)) >= 0) {
+		switch (c) {
+		case 'c':
+			options->conf_file = optarg;
+			break;
+		case 'n':
+			if (!parse_rows(optarg, &options->rows))
+				return EXIT_CODE_USAGE;
+			break;
+		case LONG_SOCKET:
+			options->socket = optarg;
+			break;
+		case LONG_JSON:
+			options->json = true;
+			break;
+		case LONG_NO_DIVERT:
+			options->no_divert = true;
+			break;
+		case LONG_DISARM_ON_EXIT:
+			options->disarm_on_exit = true;
+			break;
+		case LONG_DRY_RUN:
+			options->dry_run = true;
+			break;
+		case 'h':
+		case LONG_HELP:
+			usage_of(command, stdout);
+			return EXIT_CODE_OK;
+		default:
+			usage_of(command, stderr);
+			return EXIT_CODE_USAGE;
+		}
+	}
+	options->argc = argc - optind;
+	options->argv = argv + optind;
+	if (options->argc >= command->arguments_min && options->argc <= command->arguments_max)
+		return -1;
+	usage_of(command, stderr);
+	return EXIT_CODE_USAGE;
+}
+
+int command_main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_CODE_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		usage(stdout);
+		return EXIT_CODE_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("mxmirage %s\n", MXMIRAGE_VERSION);
+		return EXIT_CODE_OK;
+	}
+	for (size_t i = 0; i < COUNT(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		struct options options = {.conf_file = CONF_PATH_DEFAULT, .rows = 40};
+		int code = commands[i].summary ? parse(&commands[i], argc - 1, argv + 1, &options) : -1;
+		if (!commands[i].summary) {
+			options.argc = argc - 2;
+			options.argv = argv + 2;
+		}
+		return code >= 0 ? code : (int)commands[i].run(&commands[i], &options);
+	}
+	fprintf(stderr, "mxmirage: unknown verb \"%s\"; `mxmirage --help` lists them\n", argv[1]);
+	return EXIT_CODE_USAGE;
+}

@@ -1,0 +1,95 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+#include "text.h"
+
+static uint64_t number(const json_t *object, const char *group, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(json_object_get(object, group), key));
+}
+
+static bool yes(const json_t *object, const char *group, const char *key)
+{
+	return json_is_true(json_object_get(json_object_get(object, group), key));
+}
+
+/* What each firewall counter means to a reader; nothing is shown of those that are 0 and all is well. */
+static const struct {
+	const char *key, *meaning;
+	bool always;
+} firewall[] = {
+	{"diverted", "connections diverted to here", true},
+	{"excluded", "connections let through: divert.exclude", false},
+	{"rejected_output", "packets of this host stopped: the divert did not catch them", false},
+	{"rejected_forward", "forwarded packets stopped: the divert did not catch them", false},
+	{"dropped_postrouting", "packets stopped at the last hook: something rewrote them", false},
+	{"dropped_egress", "packets stopped at a device", false},
+	{"undiverted_refused", "attempts to reach the listener ports directly, refused", false},
+};
+
+static const char *guard_words(const json_t *status)
+{
+	if (!yes(status, "guard", "diverting"))
+		return "plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)";
+	if (!yes(status, "guard", "armed"))
+		return "NOT ARMED: port 25 is open";
+	if (yes(status, "guard", "owner") && yes(status, "guard", "persist"))
+		return "armed; the rules are ours alone and stay when mxmirage is killed";
+	return "armed; the rules stay when mxmirage is killed, but root tools can remove them (kernel before 6.9)";
+}
+
+static void print(const json_t *status)
+{
+	uint64_t since = (uint64_t)json_integer_value(json_object_get(status, "counting_since_s"));
+	uint64_t uptime = (uint64_t)json_integer_value(json_object_get(status, "uptime_s"));
+	printf("mxmirage %s, up %s, counting since %s, mode %s\n\n",
+		json_string_value(json_object_get(status, "version")), text_duration(uptime).chars,
+		text_time(since).chars, json_string_value(json_object_get(status, "mode")));
+	printf("guard        %s\n", guard_words(status));
+	uint64_t repairs = number(status, "guard", "repairs");
+	if (repairs > 0)
+		printf("             the rules were found changed and put right %s times: see the log\n",
+			text_number(repairs).chars);
+	const json_t *counters = json_object_get(status, "firewall");
+	for (size_t i = 0; i < sizeof(firewall) / sizeof(firewall[0]); i++) {
+		uint64_t packets = number(counters, firewall[i].key, "packets");
+		if (packets > 0 || (firewall[i].always && yes(status, "guard", "diverting")))
+			printf("  %15s  %s\n", text_number(packets).chars, firewall[i].meaning);
+	}
+	printf("\nconnections  %s, %s open", text_number(number(status, "connections", "total")).chars,
+		text_number(number(status, "connections", "open")).chars);
+	if (number(status, "connections", "undiverted") > 0)
+		printf(", %s undiverted", text_number(number(status, "connections", "undiverted")).chars);
+	printf("\n\n%-12s %15s %15s %15s\n", "", "accepted", "tempfail", "permfail");
+	static const char *const groups[] = {"messages", "recipients"};
+	for (size_t i = 0; i < 2; i++)
+		printf("%-12s %15s %15s %15s\n", groups[i], text_number(number(status, groups[i], "accepted")).chars,
+			text_number(number(status, groups[i], "tempfail")).chars,
+			text_number(number(status, groups[i], "permfail")).chars);
+	printf("%-12s %15s\n", "bytes", text_bytes(number(status, "messages", "bytes")).chars);
+	if (number(status, "messages", "aborted") > 0)
+		printf("%-12s %15s  connection lost before the end of data\n", "aborted",
+			text_number(number(status, "messages", "aborted")).chars);
+	uint64_t starts = number(status, "responder", "starts");
+	if (starts > 1)
+		printf("\nThe responder was started %s times; what it had counted was kept.\n",
+			text_number(starts).chars);
+}
+
+enum exit_code command_status(const struct command *command, const struct options *options)
+{
+	(void)command;
+	json_t *status;
+	enum exit_code code = client_ask(options, CLIENT_GET, "/api/v1/status", &status);
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (options->json) {
+		json_dumpf(status, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		print(status);
+	}
+	json_decref(status);
+	return EXIT_CODE_OK;
+}

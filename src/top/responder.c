@@ -1,0 +1,217 @@
+#include "responder.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "conf_file.h"
+#include "control.h"
+#include "counts.h"
+#include "exit_code.h"
+#include "log.h"
+#include "policy.h"
+#include "worker.h"
+
+struct responder {
+	int channel;
+	struct event_base *base;
+	struct event *channel_ready, *terminate;
+	struct counts counts;
+	const struct policy *policy;
+	struct worker *workers[CONF_WORKERS_MAX];
+	unsigned worker_count;
+	struct admin *admin;
+	int admin_listener;
+	bool failed;
+};
+
+static void say(struct responder *responder, enum control_type type)
+{
+	struct err err;
+	if (control_say(responder->channel, type, 0, "", &err) < 0)
+		log_error("%s", err.text);
+}
+
+static void ask_refresh(void *arg)
+{
+	say(arg, CONTROL_REFRESH);
+}
+
+static void ask_reload(void *arg)
+{
+	say(arg, CONTROL_RELOAD);
+}
+
+static int take_config(struct responder *responder, const struct control_message *message, struct err *err)
+{
+	struct stat st;
+	int fd = message->fds[0];
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "configuration: %s", strerror(errno));
+	char *text = malloc((size_t)st.st_size + 1);
+	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size) {
+		free(text);
+		return err_set(err, -EIO, "configuration: cannot be read from the warden");
+	}
+	struct conf *conf = conf_file_text(message->text, text, (size_t)st.st_size, err);
+	free(text);
+	if (!conf)
+		return -EINVAL;
+	struct policy *policy = policy_new(conf, err);
+	conf_unref(conf);
+	if (!policy)
+		return -ENOMEM;
+	policy_unref(responder->policy);
+	responder->policy = policy;
+	for (unsigned i = 0; i < responder->worker_count; i++)
+		worker_set_policy(responder->workers[i], policy);
+	return 0;
+}
+
+static int start_worker(struct responder *responder, struct control_message *message, struct err *err)
+{
+	unsigned index = responder->worker_count;
+	const struct worker_setup setup = {
+		.index = index,
+		.listeners = message->fds,
+		.listener_count = message->fd_count,
+		.policy = responder->policy,
+		.finders = origdst_finders,
+		.block = stats_block(&responder->counts.stats, index),
+	};
+	message->fd_count = 0;
+	responder->workers[index] = worker_start(&setup, err);
+	if (!responder->workers[index])
+		return -ENOMEM;
+	responder->worker_count++;
+	return 0;
+}
+
+static int start_admin(struct responder *responder, uint64_t started_s, struct err *err)
+{
+	const struct admin_setup setup = {
+		.base = responder->base,
+		.listener = responder->admin_listener,
+		.stats = &responder->counts.stats,
+		.refresh = ask_refresh,
+		.reload = ask_reload,
+		.arg = responder,
+		.started_s = started_s,
+		.mode = "sink",
+	};
+	responder->admin = admin_new(&setup, err);
+	if (!responder->admin)
+		return -ENOMEM;
+	say(responder, CONTROL_READY);
+	return 0;
+}
+
+static int handle(struct responder *responder, struct control_message *message, struct err *err)
+{
+	int code = 0, fd;
+	switch (message->type) {
+	case CONTROL_COUNTS:
+		fd = message->fds[0];
+		message->fd_count = 0;
+		return counts_adopt(&responder->counts, fd, err);
+	case CONTROL_CONFIG:
+		return take_config(responder, message, err);
+	case CONTROL_ADMIN:
+		responder->admin_listener = message->fds[0];
+		message->fd_count = 0;
+		return 0;
+	case CONTROL_WORKER:
+		return start_worker(responder, message, err);
+	case CONTROL_START:
+		return start_admin(responder, message->value, err);
+	case CONTROL_REFRESHED:
+		if (responder->admin)
+			admin_refreshed(responder->admin);
+		return 0;
+	case CONTROL_RELOADED:
+		if (responder->admin)
+			admin_reloaded(responder->admin, message->code, message->text);
+		return 0;
+	case CONTROL_READY:
+	case CONTROL_REFRESH:
+	case CONTROL_RELOAD:
+		code = err_set(err, -EPROTO, "channel: message %d is not for the responder", message->type);
+		break;
+	}
+	return code;
+}
+
+static void channel_ready(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	struct responder *responder = arg;
+	struct control_message message;
+	struct err err;
+	int got = control_receive(fd, &message, &err);
+	if (got == 0) {
+		/* The warden is gone, and with it what supervises this process. */
+		event_base_loopbreak(responder->base);
+		return;
+	}
+	int code = got < 0 ? got : handle(responder, &message, &err);
+	for (size_t i = 0; got > 0 && i < message.fd_count; i++)
+		close(message.fds[i]);
+	if (code == -EAGAIN)
+		return;
+	if (code < 0) {
+		log_error("responder: %s", err.text);
+		responder->failed = true;
+		event_base_loopbreak(responder->base);
+	}
+}
+
+static void terminate(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct responder *responder = arg;
+	event_base_loopbreak(responder->base);
+}
+
+int responder_run(int channel)
+{
+	struct responder responder = {.channel = channel, .counts = {.fd = -1}};
+	int code = EXIT_CODE_SOFTWARE;
+	signal(SIGPIPE, SIG_IGN);
+	/* Ctrl-C goes to the whole group: the warden ends this process in order. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (evthread_use_pthreads() < 0)
+		return code;
+	responder.base = event_base_new();
+	if (!responder.base)
+		return code;
+	responder.channel_ready =
+		event_new(responder.base, channel, EV_READ | EV_PERSIST, channel_ready, &responder);
+	responder.terminate = evsignal_new(responder.base, SIGTERM, terminate, &responder);
+	if (responder.channel_ready && responder.terminate && event_add(responder.channel_ready, NULL) == 0 &&
+		event_add(responder.terminate, NULL) == 0) {
+		event_base_dispatch(responder.base);
+		code = responder.failed ? EXIT_CODE_SOFTWARE : EXIT_CODE_OK;
+	}
+
+	for (unsigned i = 0; i < responder.worker_count; i++)
+		worker_stop(responder.workers[i]);
+	admin_free(responder.admin);
+	policy_unref(responder.policy);
+	counts_close(&responder.counts);
+	if (responder.channel_ready)
+		event_free(responder.channel_ready);
+	if (responder.terminate)
+		event_free(responder.terminate);
+	event_base_free(responder.base);
+	libevent_global_shutdown();
+	return code;
+}

@@ -1,0 +1,159 @@
+#include "responder_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "exit_code.h"
+#include "listener.h"
+#include "log.h"
+#include "privilege.h"
+
+int responder_sockets_open(struct responder_sockets *sockets, const struct conf *conf, struct err *err)
+{
+	unsigned ports = conf->listen.port_last - conf->listen.port_first + 1u;
+	*sockets = (struct responder_sockets){.admin = -1, .ports = ports};
+	sockets->listeners = calloc((size_t)conf->listen.workers * ports, sizeof(int));
+	sockets->admin_path = strdup(conf->admin.socket);
+	if (!sockets->listeners || !sockets->admin_path)
+		return err_set(err, -ENOMEM, "listeners: out of memory");
+	for (unsigned w = 0; w < conf->listen.workers; w++) {
+		for (unsigned p = 0; p < ports; p++) {
+			int fd = listener_open((uint16_t)(conf->listen.port_first + p), err);
+			if (fd < 0) {
+				/* What was opened so far is closed with the rest. */
+				while (p-- > 0)
+					close(sockets->listeners[w * ports + p]);
+				return fd;
+			}
+			sockets->listeners[w * ports + p] = fd;
+		}
+		sockets->workers = w + 1;
+	}
+	struct privilege_user user;
+	int code = privilege_find_user(conf->responder.user, &user, err);
+	if (code < 0)
+		return code;
+	sockets->admin = listener_open_unix(sockets->admin_path, user.gid, err);
+	return sockets->admin < 0 ? sockets->admin : 0;
+}
+
+void responder_sockets_close(struct responder_sockets *sockets)
+{
+	for (unsigned i = 0; i < sockets->workers * sockets->ports; i++)
+		close(sockets->listeners[i]);
+	free(sockets->listeners);
+	if (sockets->admin_path && sockets->admin >= 0) {
+		close(sockets->admin);
+		unlink(sockets->admin_path);
+	}
+	free(sockets->admin_path);
+	*sockets = (struct responder_sockets){.admin = -1};
+}
+
+/* In the child. Does not return. */
+static void responder_execute(const struct privilege_user *user, pid_t parent, int program, int channel)
+{
+	struct err err;
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	privilege_raise_files();
+	char channel_text[16];
+	snprintf(channel_text, sizeof(channel_text), "%d", channel);
+	char *const argv[] = {"mxmirage", "responder", channel_text, NULL};
+	if (fcntl(channel, F_SETFD, 0) < 0 || privilege_drop(user, parent, &err) < 0) {
+		log_error("%s", err.text);
+		_exit(EXIT_CODE_SOFTWARE);
+	}
+	/* By descriptor: the responder's user need not be able to reach the program's directory. */
+	fexecve(program, argv, environ);
+	log_error("responder: cannot be executed: %s", strerror(errno));
+	_exit(EXIT_CODE_SOFTWARE);
+}
+
+int responder_process_start(struct responder_process *process, const char *user_name, struct err *err)
+{
+	struct privilege_user user;
+	int code = privilege_find_user(user_name, &user, err);
+	if (code < 0)
+		return code;
+	int program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	if (program < 0)
+		return err_set(err, -errno, "responder: /proc/self/exe: %s", strerror(errno));
+	int pair[2];
+	code = control_pair(pair, err);
+	if (code < 0) {
+		close(program);
+		return code;
+	}
+	pid_t parent = getpid(), pid = fork();
+	if (pid == 0)
+		responder_execute(&user, parent, program, pair[1]);
+	close(program);
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return err_set(err, -errno, "responder: no process: %s", strerror(errno));
+	}
+	*process = (struct responder_process){pid, pair[0], time(NULL)};
+	return 0;
+}
+
+static int send_fds(struct responder_process *process, enum control_type type, const int *fds, size_t count,
+	struct err *err)
+{
+	struct control_message message = {.type = type, .fd_count = count};
+	memcpy(message.fds, fds, count * sizeof(int));
+	return control_send(process->channel, &message, err);
+}
+
+int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,
+	int counts, struct err *err)
+{
+	int code = send_fds(process, CONTROL_COUNTS, &counts, 1, err);
+	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, &sockets->admin, 1, err);
+}
+
+int responder_process_configure(struct responder_process *process, const char *file, const char *text,
+	size_t len, struct err *err)
+{
+	struct control_message message = {.type = CONTROL_CONFIG, .fd_count = 1};
+	snprintf(message.text, sizeof(message.text), "%s", file);
+	if (process->channel < 0)
+		return 0; /* the next one is told at its start */
+	int fd = memfd_create("configuration", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, text, len) != (ssize_t)len) {
+		int code = err_set(err, -errno, "configuration: cannot be passed on: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return code;
+	}
+	message.fds[0] = fd;
+	int code = control_send(process->channel, &message, err);
+	close(fd);
+	return code;
+}
+
+int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
+	uint64_t started_s, struct err *err)
+{
+	int code = 0;
+	for (unsigned w = 0; w < sockets->workers && code == 0; w++)
+		code = send_fds(process, CONTROL_WORKER, sockets->listeners + w * sockets->ports,
+			sockets->ports, err);
+	struct control_message start = {.type = CONTROL_START, .value = started_s};
+	return code < 0 ? code : control_send(process->channel, &start, err);
+}
+
+void responder_process_ended(struct responder_process *process)
+{
+	if (process->channel >= 0)
+		close(process->channel);
+	*process = (struct responder_process){.channel = -1};
+}
