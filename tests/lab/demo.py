@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import zones
-from lab import HOST, SOURCES_V4, SOURCES_V6, LabError, wait_until
+from lab import HOST, SOURCES_V4, SOURCES_V6, LabError
 from world import World
 
 MESSAGES = 400
@@ -53,13 +53,14 @@ def describe(world: World) -> None:
 def send(world: World) -> dict:
     """A mailing to the internet, and one message to the LAN. Returns the sender's own counts."""
     heading(f"Sending {MESSAGES} messages, by MX lookup, to port 25 of what the zone says")
-    sender = world.lab.start_python(HOST, "sender.py", str(MESSAGES), "0", stdout=subprocess.PIPE, text=True)
+    sender = world.lab.start_python(HOST, "sender.py", str(MESSAGES), "0",
+                                    stdout=subprocess.PIPE, text=True)
     output, _ = sender.communicate(timeout=120)
     if sender.returncode != 0:
         raise LabError("the sender failed; its message is above")
     result = json.loads(output)
-    print("the sender says: {sent} sent, {deferred} deferred (tempfail@…), {bounced} bounced (permfail@…), over "
-          "{connections} connections ({over_v6} by IPv6)".format(**result))
+    print("the sender says: {sent} sent, {deferred} deferred (tempfail@…), {bounced} bounced (permfail@…), "
+          "over {connections} connections ({over_v6} by IPv6)".format(**result))
     return result
 
 
@@ -111,7 +112,8 @@ def report(world: World) -> None:
         show(world, verb)
     witness(world)
     counted = world.mxmirage.status()
-    if (counted["messages"]["accepted"], counted["connections"]["total"]) != (result["sent"], result["connections"]):
+    ours = counted["messages"]["accepted"], counted["connections"]["total"]
+    if ours != (result["sent"], result["connections"]):
         raise LabError(f"the sender's counts and the daemon's differ: {result}, {counted}")
 
 
