@@ -1,6 +1,6 @@
 /*
- * origdst: whom a connection was meant for before it was diverted. A table of finders, one a family,
- * is the seam: tests and hosts without netfilter bring their own.
+ * origdst: whom a connection was meant for before it was diverted. A table of finders, one a
+ * family, is the seam: tests and hosts without netfilter bring their own.
  */
 #ifndef MX_ORIGDST_H
 #define MX_ORIGDST_H
@@ -9,14 +9,21 @@
 
 enum origdst_result {
 	ORIGDST_DIVERTED,   /* original is where the client wanted to go */
-	ORIGDST_UNDIVERTED, /* the client came to the listener itself; original is the listener's address */
-	ORIGDST_UNKNOWN,    /* the kernel could not say; original is the listener's address */
+	ORIGDST_UNDIVERTED, /* the client came to the listener itself; original is the listener's
+			       address */
+	/*
+	 * The kernel could not say; original is the listener's address. So it is without netfilter,
+	 * for an untracked connection, and for a diverted one whose entry was flushed meanwhile:
+	 * the three look alike, so "unknown" is all that can be said of each.
+	 */
+	ORIGDST_UNKNOWN,
 };
 
 struct origdst_finder {
 	const char *name;
 	sa_family_t family; /* of the peer; a v4-mapped peer counts as AF_INET */
-	/* Fills original; 0 or a negative errno, -ENOENT where the kernel knows no other destination. */
+	/* Fills original; 0 or a negative errno, -ENOENT where the kernel knows no other
+	 * destination. */
 	int (*find)(int fd, struct sockaddr_storage *original);
 };
 

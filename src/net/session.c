@@ -312,7 +312,7 @@ static bool session_feed(struct session *session, struct span in)
 			return false;
 		}
 		if (want == SMTP_WANT_CLOSE && flushed == FLUSHED) {
-			session_finish(session, !smtp_said_quit(&session->smtp));
+			session_finish(session, !session->smtp.quit);
 			return false;
 		}
 		if (want == SMTP_WANT_CLOSE) {
@@ -407,7 +407,7 @@ static void session_write(struct session *session)
 	if (flushed == FLUSH_BLOCKED)
 		return;
 	if (session->state == SESSION_FINISHING) {
-		session_finish(session, !smtp_said_quit(&session->smtp));
+		session_finish(session, !session->smtp.quit);
 		return;
 	}
 	session->state = SESSION_TALKING;

@@ -1,0 +1,249 @@
+#include "smtp_scan.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define BLOCK         64
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+/* Where in a block of 64 bytes the special ones are: bit i for byte i. */
+struct marks {
+	uint64_t cr, lf, dot, nul;
+};
+
+/* enum smtp_scan_state as bits, to be shifted in at the front of a block: each 0 or 1. */
+struct carry {
+	uint64_t line_start, cr, dot, dot_cr;
+};
+
+/* How to look at a block. Functions, so that each machine's are inlined into a loop of their own.
+ */
+struct classifier {
+	/* Whether no byte is CR, LF or NUL; may wrongly say no. */
+	bool (*is_plain)(const char *block);
+	struct marks (*marks)(const char *block);
+};
+
+static struct carry carry_of(enum smtp_scan_state state)
+{
+	return (struct carry){
+		.line_start = state == SMTP_SCAN_LINE_START,
+		.cr = state == SMTP_SCAN_CR || state == SMTP_SCAN_DOT_CR,
+		.dot = state == SMTP_SCAN_DOT,
+		.dot_cr = state == SMTP_SCAN_DOT_CR,
+	};
+}
+
+static enum smtp_scan_state state_of(struct carry carry)
+{
+	if (carry.line_start)
+		return SMTP_SCAN_LINE_START;
+	if (carry.dot)
+		return SMTP_SCAN_DOT;
+	if (carry.dot_cr)
+		return SMTP_SCAN_DOT_CR;
+	return carry.cr ? SMTP_SCAN_CR : SMTP_SCAN_TEXT;
+}
+
+/*
+ * Goes over the first len (1 to 64) bytes of a block, all at once. Returns how many belong to the
+ * body; *ended tells whether the last of these is its end.
+ */
+static ALWAYS_INLINE unsigned scan_block(struct marks marks, unsigned len, struct carry *carry,
+	struct smtp_message *message, bool *ended)
+{
+	uint64_t behind_cr = marks.cr << 1 | carry->cr;
+	uint64_t crlf = marks.lf & behind_cr;
+	uint64_t dot = marks.dot & (crlf << 1 | carry->line_start);
+	uint64_t dot_cr = marks.cr & (dot << 1 | carry->dot);
+	uint64_t end = marks.lf & (dot_cr << 1 | carry->dot_cr);
+	uint64_t valid = ~UINT64_C(0) >> (BLOCK - len);
+	end &= valid;
+	*ended = end;
+	if (end) {
+		len = (unsigned)__builtin_ctzll(end) + 1;
+		valid = ~UINT64_C(0) >> (BLOCK - len);
+		message->octets -= 2; /* the CRLF behind the last dot */
+	}
+	if (((marks.lf ^ behind_cr) | marks.nul) & valid) {
+		if (marks.lf & ~behind_cr & valid)
+			message->flags |= SMTP_FLAG_BARE_LF;
+		if (behind_cr & ~marks.lf & valid)
+			message->flags |= SMTP_FLAG_BARE_CR;
+		if (marks.nul & valid)
+			message->flags |= SMTP_FLAG_NUL;
+	}
+	if (dot & valid)
+		message->octets -= (unsigned)__builtin_popcountll(dot & valid);
+	message->octets += len;
+	carry->line_start = crlf >> (len - 1) & 1;
+	carry->cr = marks.cr >> (len - 1) & 1;
+	carry->dot = dot >> (len - 1) & 1;
+	carry->dot_cr = dot_cr >> (len - 1) & 1;
+	return len;
+}
+
+static ALWAYS_INLINE size_t scan_with(struct classifier classifier, enum smtp_scan_state *state,
+	struct span in, struct smtp_message *message)
+{
+	struct carry carry = carry_of(*state);
+	struct smtp_message sum = {0};
+	bool ended = false;
+	size_t at = 0;
+	while (!ended && in.len - at >= BLOCK) {
+		const char *block = in.data + at;
+		bool carried = carry.line_start | carry.cr | carry.dot | carry.dot_cr;
+		if (!carried && classifier.is_plain(block)) {
+			sum.octets += BLOCK;
+			at += BLOCK;
+			continue;
+		}
+		at += scan_block(classifier.marks(block), BLOCK, &carry, &sum, &ended);
+	}
+	if (!ended && at < in.len) {
+		char block[BLOCK] = {0};
+		unsigned len = (unsigned)(in.len - at);
+		memcpy(block, in.data + at, len);
+		at += scan_block(classifier.marks(block), len, &carry, &sum, &ended);
+	}
+	message->octets += sum.octets;
+	message->flags |= sum.flags;
+	*state = ended ? SMTP_SCAN_END : state_of(carry);
+	return at;
+}
+
+static bool usable_everywhere(void)
+{
+	return true;
+}
+
+static inline bool is_plain_portable(const char *block)
+{
+	unsigned special = 0;
+	for (unsigned i = 0; i < BLOCK; i++)
+		special |= (unsigned char)block[i] <= '\r';
+	return !special;
+}
+
+static inline struct marks marks_portable(const char *block)
+{
+	struct marks marks = {0};
+	for (unsigned i = 0; i < BLOCK; i++) {
+		marks.cr |= (uint64_t)(block[i] == '\r') << i;
+		marks.lf |= (uint64_t)(block[i] == '\n') << i;
+		marks.dot |= (uint64_t)(block[i] == '.') << i;
+		marks.nul |= (uint64_t)(block[i] == '\0') << i;
+	}
+	return marks;
+}
+
+static size_t scan_portable(
+	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	static const struct classifier portable = {is_plain_portable, marks_portable};
+	return scan_with(portable, state, in, message);
+}
+
+#if defined(__x86_64__)
+
+static inline uint64_t equal_sse2(const __m128i v[4], char c)
+{
+	__m128i want = _mm_set1_epi8(c);
+	uint64_t mask = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned bits = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v[i], want));
+		mask |= (uint64_t)bits << (16 * i);
+	}
+	return mask;
+}
+
+static inline bool is_plain_sse2(const char *block)
+{
+	__m128i low = _mm_loadu_si128((const __m128i *)block);
+	for (unsigned i = 1; i < 4; i++)
+		low = _mm_min_epu8(low, _mm_loadu_si128((const __m128i *)block + i));
+	__m128i special = _mm_cmpeq_epi8(_mm_min_epu8(low, _mm_set1_epi8('\r')), low);
+	return !_mm_movemask_epi8(special);
+}
+
+static inline struct marks marks_sse2(const char *block)
+{
+	__m128i v[4];
+	for (unsigned i = 0; i < 4; i++)
+		v[i] = _mm_loadu_si128((const __m128i *)block + i);
+	return (struct marks){
+		.cr = equal_sse2(v, '\r'),
+		.lf = equal_sse2(v, '\n'),
+		.dot = equal_sse2(v, '.'),
+		.nul = equal_sse2(v, '\0'),
+	};
+}
+
+static size_t scan_sse2(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	static const struct classifier sse2 = {is_plain_sse2, marks_sse2};
+	return scan_with(sse2, state, in, message);
+}
+
+#define TARGET_AVX2 __attribute__((target("avx2")))
+
+static bool usable_avx2(void)
+{
+	return __builtin_cpu_supports("avx2");
+}
+
+TARGET_AVX2 static inline uint64_t equal_avx2(__m256i a, __m256i b, char c)
+{
+	__m256i want = _mm256_set1_epi8(c);
+	unsigned low = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, want));
+	unsigned high = (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi8(b, want));
+	return (uint64_t)high << 32 | low;
+}
+
+TARGET_AVX2 static inline bool is_plain_avx2(const char *block)
+{
+	__m256i a = _mm256_loadu_si256((const __m256i *)block);
+	__m256i b = _mm256_loadu_si256((const __m256i *)block + 1);
+	__m256i low = _mm256_min_epu8(a, b);
+	__m256i special = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8('\r')), low);
+	return _mm256_testz_si256(special, special);
+}
+
+TARGET_AVX2 static inline struct marks marks_avx2(const char *block)
+{
+	__m256i a = _mm256_loadu_si256((const __m256i *)block);
+	__m256i b = _mm256_loadu_si256((const __m256i *)block + 1);
+	return (struct marks){
+		.cr = equal_avx2(a, b, '\r'),
+		.lf = equal_avx2(a, b, '\n'),
+		.dot = equal_avx2(a, b, '.'),
+		.nul = equal_avx2(a, b, '\0'),
+	};
+}
+
+TARGET_AVX2 static size_t scan_avx2(
+	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	static const struct classifier avx2 = {is_plain_avx2, marks_avx2};
+	return scan_with(avx2, state, in, message);
+}
+
+#endif
+
+const struct smtp_scanner smtp_scanners[] = {
+#if defined(__x86_64__)
+	{"avx2", usable_avx2, scan_avx2},
+	{"sse2", usable_everywhere, scan_sse2},
+#endif
+	{"portable", usable_everywhere, scan_portable},
+	{NULL, NULL, NULL},
+};
+
+size_t smtp_scan(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	const struct smtp_scanner *scanner = smtp_scanners;
+	while (!scanner->usable())
+		scanner++;
+	return scanner->scan(state, in, message);
+}

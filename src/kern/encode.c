@@ -1,0 +1,317 @@
+#include "encode.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/udata.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* The kernel gives loopback this index in every network namespace. */
+#define LOOPBACK_IFINDEX 1
+
+struct encoder {
+	const struct ruleset *ruleset;
+	struct nftnl_rule *rule;
+	bool failed;
+};
+
+/* Appends an expression to the rule; NULL when memory ran out. */
+static struct nftnl_expr *expr_add(struct encoder *encoder, const char *name)
+{
+	struct nftnl_expr *expr = encoder->failed ? NULL : nftnl_expr_alloc(name);
+	if (expr)
+		nftnl_rule_add_expr(encoder->rule, expr);
+	else
+		encoder->failed = true;
+	return expr;
+}
+
+/* Every match loads register 1 and looks at it at once, as nft does. */
+
+static void load_meta(struct encoder *encoder, enum nft_meta_keys key)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "meta");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
+}
+
+static void load_payload(
+	struct encoder *encoder, enum nft_payload_bases base, uint32_t offset, uint32_t len)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "payload");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+}
+
+/* Returns the expression for those who need a direction. */
+static struct nftnl_expr *load_ct(struct encoder *encoder, enum nft_ct_keys key)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "ct");
+	if (expr) {
+		nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, key);
+		nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
+	}
+	return expr;
+}
+
+static void compare(struct encoder *encoder, enum nft_cmp_ops op, const void *data, uint32_t len)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "cmp");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
+	nftnl_expr_set(expr, NFTNL_EXPR_CMP_DATA, data, len);
+}
+
+static void compare_u8(struct encoder *encoder, uint8_t value)
+{
+	compare(encoder, NFT_CMP_EQ, &value, sizeof(value));
+}
+
+static void compare_u16(struct encoder *encoder, enum nft_cmp_ops op, uint16_t value)
+{
+	value = htons(value);
+	compare(encoder, op, &value, sizeof(value));
+}
+
+static void compare_u32(struct encoder *encoder, enum nft_cmp_ops op, uint32_t value)
+{
+	compare(encoder, op, &value, sizeof(value));
+}
+
+static void mask_u32(struct encoder *encoder, uint32_t mask)
+{
+	static const uint32_t zero;
+	struct nftnl_expr *expr = expr_add(encoder, "bitwise");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
+	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
+	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+}
+
+static void lookup(struct encoder *encoder, enum ruleset_set set)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "lookup");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_str(expr, NFTNL_EXPR_LOOKUP_SET, encoder->ruleset->sets[set].name);
+	/* Not inverted: said aloud, so that it reads as the kernel lists it. */
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, 0);
+}
+
+static void verdict(struct encoder *encoder, uint32_t code)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "immediate");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, code);
+}
+
+static void load_port(struct encoder *encoder, enum nft_registers reg, uint16_t port)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "immediate");
+	if (!expr)
+		return;
+	port = htons(port);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, reg);
+	nftnl_expr_set(expr, NFTNL_EXPR_IMM_DATA, &port, sizeof(port));
+}
+
+static void encode_tcp(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_meta(encoder, NFT_META_L4PROTO);
+	compare_u8(encoder, IPPROTO_TCP);
+}
+
+static void load_dport(struct encoder *encoder)
+{
+	encode_tcp(encoder, NULL);
+	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(uint16_t));
+}
+
+static void encode_dport_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	load_dport(encoder);
+	lookup(encoder, term->set);
+}
+
+static void encode_dport_listeners(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	uint16_t first = encoder->ruleset->listen_first, last = encoder->ruleset->listen_last;
+	load_dport(encoder);
+	if (first == last) {
+		compare_u16(encoder, NFT_CMP_EQ, first);
+	} else {
+		compare_u16(encoder, NFT_CMP_GTE, first);
+		compare_u16(encoder, NFT_CMP_LTE, last);
+	}
+}
+
+static void encode_daddr4_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	load_meta(encoder, NFT_META_NFPROTO);
+	compare_u8(encoder, NFPROTO_IPV4);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
+	lookup(encoder, term->set);
+}
+
+static void encode_daddr6_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	load_meta(encoder, NFT_META_NFPROTO);
+	compare_u8(encoder, NFPROTO_IPV6);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 24, 16);
+	lookup(encoder, term->set);
+}
+
+static void encode_daddr_local(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "fib");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+}
+
+static void encode_oif_loopback(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_meta(encoder, NFT_META_OIF);
+	compare_u32(encoder, NFT_CMP_EQ, LOOPBACK_IFINDEX);
+}
+
+static void encode_ct_original_direction(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_ct(encoder, NFT_CT_DIRECTION);
+	compare_u8(encoder, IP_CT_DIR_ORIGINAL);
+}
+
+static void encode_ct_original_port_in(struct encoder *encoder, const struct ruleset_term *term)
+{
+	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_PROTO_DST);
+	if (expr)
+		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	lookup(encoder, term->set);
+}
+
+static void encode_ct_not_dnat(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_ct(encoder, NFT_CT_STATUS);
+	mask_u32(encoder, IPS_DST_NAT);
+	compare_u32(encoder, NFT_CMP_EQ, 0);
+}
+
+static void encode_ct_untracked(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_ct(encoder, NFT_CT_STATE);
+	mask_u32(encoder, NF_CT_STATE_UNTRACKED_BIT);
+	compare_u32(encoder, NFT_CMP_NEQ, 0);
+}
+
+static void encode_count(struct encoder *encoder, const struct ruleset_term *term)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "objref");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_str(expr, NFTNL_EXPR_OBJREF_IMM_NAME, ruleset_counter_name(term->counter));
+}
+
+static void encode_accept(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	verdict(encoder, NF_ACCEPT);
+}
+
+static void encode_drop(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	verdict(encoder, NF_DROP);
+}
+
+static void encode_reset(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "reject");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_REJECT_CODE, 0);
+}
+
+static void encode_redirect(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	uint16_t first = encoder->ruleset->listen_first, last = encoder->ruleset->listen_last;
+	load_port(encoder, NFT_REG_1, first);
+	if (last != first)
+		load_port(encoder, NFT_REG_2, last);
+	struct nftnl_expr *expr = expr_add(encoder, "redir");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
+	nftnl_expr_set_u32(
+		expr, NFTNL_EXPR_REDIR_REG_PROTO_MAX, last != first ? NFT_REG_2 : NFT_REG_1);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+}
+
+static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct ruleset_term *) = {
+	[RULESET_DPORT_IN_SET] = encode_dport_in_set,
+	[RULESET_DPORT_LISTENERS] = encode_dport_listeners,
+	[RULESET_DADDR4_IN_SET] = encode_daddr4_in_set,
+	[RULESET_DADDR6_IN_SET] = encode_daddr6_in_set,
+	[RULESET_DADDR_LOCAL] = encode_daddr_local,
+	[RULESET_OIF_LOOPBACK] = encode_oif_loopback,
+	[RULESET_TCP] = encode_tcp,
+	[RULESET_CT_ORIGINAL_DIRECTION] = encode_ct_original_direction,
+	[RULESET_CT_ORIGINAL_PORT_IN] = encode_ct_original_port_in,
+	[RULESET_CT_NOT_DNAT] = encode_ct_not_dnat,
+	[RULESET_CT_UNTRACKED] = encode_ct_untracked,
+	[RULESET_COUNT] = encode_count,
+	[RULESET_ACCEPT] = encode_accept,
+	[RULESET_DROP] = encode_drop,
+	[RULESET_RESET] = encode_reset,
+	[RULESET_REDIRECT] = encode_redirect,
+};
+
+struct nftnl_rule *encode_rule(const struct ruleset *ruleset, const struct ruleset_rule *rule)
+{
+	struct encoder encoder = {ruleset, nftnl_rule_alloc(), false};
+	if (!encoder.rule)
+		return NULL;
+	nftnl_rule_set_u32(encoder.rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
+	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_TABLE, RULESET_TABLE);
+	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_CHAIN, ruleset->chains[rule->chain].name);
+	for (size_t i = 0; i < rule->term_count; i++)
+		encoders[rule->terms[i].kind](&encoder, &rule->terms[i]);
+	if (encoder.failed) {
+		nftnl_rule_free(encoder.rule);
+		return NULL;
+	}
+	return encoder.rule;
+}

@@ -1,0 +1,291 @@
+#include "kernel_table.h"
+
+#include <errno.h>
+#include <libnftnl/gen.h>
+#include <libnftnl/table.h>
+#include <linux/netfilter/nf_tables.h>
+#include <string.h>
+
+#include "ruleset.h"
+
+/* Somebody else's changes during a listing make the kernel ask for another try. */
+#define TRIES_MAX 20
+
+static bool is_ours(const char *table)
+{
+	return table && strcmp(table, RULESET_TABLE) == 0;
+}
+
+static int fail(int code)
+{
+	errno = code;
+	return MNL_CB_ERROR;
+}
+
+static int generation_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct kernel_table *table = data;
+	struct nftnl_gen *gen = nftnl_gen_alloc();
+	if (!gen)
+		return fail(ENOMEM);
+	int code = MNL_CB_OK;
+	if (nftnl_gen_nlmsg_parse(nlh, gen) < 0)
+		code = fail(EBADMSG);
+	else
+		table->generation = nftnl_gen_get_u32(gen, NFTNL_GEN_ID);
+	nftnl_gen_free(gen);
+	return code;
+}
+
+static int head_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct kernel_table *table = data;
+	struct nftnl_table *head = nftnl_table_alloc();
+	if (!head)
+		return fail(ENOMEM);
+	int code = MNL_CB_OK;
+	if (nftnl_table_nlmsg_parse(nlh, head) < 0) {
+		code = fail(EBADMSG);
+	} else {
+		table->exists = true;
+		table->flags = nftnl_table_get_u32(head, NFTNL_TABLE_FLAGS);
+		table->owner = nftnl_table_is_set(head, NFTNL_TABLE_OWNER)
+				       ? nftnl_table_get_u32(head, NFTNL_TABLE_OWNER)
+				       : 0;
+	}
+	nftnl_table_free(head);
+	return code;
+}
+
+static int chain_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct kernel_table *table = data;
+	struct nftnl_chain *chain = nftnl_chain_alloc();
+	if (!chain)
+		return fail(ENOMEM);
+	if (nftnl_chain_nlmsg_parse(nlh, chain) < 0) {
+		nftnl_chain_free(chain);
+		return fail(EBADMSG);
+	}
+	if (is_ours(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
+		nftnl_chain_list_add_tail(chain, table->chains);
+	else
+		nftnl_chain_free(chain);
+	return MNL_CB_OK;
+}
+
+static int rule_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct kernel_table *table = data;
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+	if (!rule)
+		return fail(ENOMEM);
+	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0) {
+		nftnl_rule_free(rule);
+		return fail(EBADMSG);
+	}
+	if (is_ours(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)))
+		nftnl_rule_list_add_tail(rule, table->rules);
+	else
+		nftnl_rule_free(rule);
+	return MNL_CB_OK;
+}
+
+static int set_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct kernel_table *table = data;
+	struct nftnl_set *set = nftnl_set_alloc();
+	if (!set)
+		return fail(ENOMEM);
+	if (nftnl_set_nlmsg_parse(nlh, set) < 0) {
+		nftnl_set_free(set);
+		return fail(EBADMSG);
+	}
+	if (is_ours(nftnl_set_get_str(set, NFTNL_SET_TABLE)))
+		nftnl_set_list_add_tail(set, table->sets);
+	else
+		nftnl_set_free(set);
+	return MNL_CB_OK;
+}
+
+static int elements_take(const struct nlmsghdr *nlh, void *data)
+{
+	return nftnl_set_elems_nlmsg_parse(nlh, data) < 0 ? fail(EBADMSG) : MNL_CB_OK;
+}
+
+static int object_take(const struct nlmsghdr *nlh, void *data)
+{
+	struct nftnl_obj_list *objects = data;
+	struct nftnl_obj *object = nftnl_obj_alloc();
+	if (!object)
+		return fail(ENOMEM);
+	if (nftnl_obj_nlmsg_parse(nlh, object) < 0) {
+		nftnl_obj_free(object);
+		return fail(EBADMSG);
+	}
+	if (is_ours(nftnl_obj_get_str(object, NFTNL_OBJ_TABLE)))
+		nftnl_obj_list_add_tail(object, objects);
+	else
+		nftnl_obj_free(object);
+	return MNL_CB_OK;
+}
+
+/* Every kind of object has its table's name as its first attribute. */
+_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+		       NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
+	"the table's name is no longer the first attribute everywhere");
+
+/* Asks for what type lists of our table. */
+static int table_request(
+	struct nlsock *sock, uint16_t type, uint16_t flags, mnl_cb_t callback, void *data)
+{
+	_Alignas(struct nlmsghdr) char buf[8192];
+	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, type, flags);
+	/* Chains cannot be asked for by table alone, so each callback looks at the name, too. */
+	if (type != NFT_MSG_GETCHAIN && type != NFT_MSG_GETGEN)
+		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, RULESET_TABLE);
+	if (type == NFT_MSG_GETSETELEM)
+		mnl_attr_put_strz(
+			nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(data, NFTNL_SET_NAME));
+	return nlsock_request(sock, nlh, callback, data);
+}
+
+static int head_read(struct kernel_table *table, struct nlsock *sock)
+{
+	int code = table_request(sock, NFT_MSG_GETTABLE, 0, head_take, table);
+	return code == -ENOENT ? 0 : code;
+}
+
+static int elements_read(struct kernel_table *table, struct nlsock *sock)
+{
+	struct nftnl_set_list_iter *iter = nftnl_set_list_iter_create(table->sets);
+	if (!iter)
+		return -ENOMEM;
+	int code = 0;
+	struct nftnl_set *set;
+	while (code == 0 && (set = nftnl_set_list_iter_next(iter)))
+		code = table_request(sock, NFT_MSG_GETSETELEM, NLM_F_DUMP, elements_take, set);
+	nftnl_set_list_iter_destroy(iter);
+	return code;
+}
+
+/* One try, see kernel_table_read(). */
+static int table_read(struct kernel_table *table, struct nlsock *sock, bool contents)
+{
+	*table = (struct kernel_table){
+		.chains = nftnl_chain_list_alloc(),
+		.rules = nftnl_rule_list_alloc(),
+		.sets = nftnl_set_list_alloc(),
+		.objects = nftnl_obj_list_alloc(),
+	};
+	if (!table->chains || !table->rules || !table->sets || !table->objects)
+		return -ENOMEM;
+
+	int code = table_request(sock, NFT_MSG_GETGEN, 0, generation_take, table);
+	if (code == 0)
+		code = head_read(table, sock);
+	if (code < 0 || !table->exists)
+		return code;
+	code = table_request(sock, NFT_MSG_GETCHAIN, NLM_F_DUMP, chain_take, table);
+	if (code == 0)
+		code = table_request(sock, NFT_MSG_GETSET, NLM_F_DUMP, set_take, table);
+	if (code == 0)
+		code = table_request(sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, table->objects);
+	if (code == 0 && contents)
+		code = table_request(sock, NFT_MSG_GETRULE, NLM_F_DUMP, rule_take, table);
+	if (code == 0 && contents)
+		code = elements_read(table, sock);
+	if (code < 0)
+		return code;
+
+	struct kernel_table now = {0};
+	code = table_request(sock, NFT_MSG_GETGEN, 0, generation_take, &now);
+	if (code == 0 && now.generation != table->generation)
+		code = -EINTR;
+	return code;
+}
+
+int kernel_table_read(
+	struct kernel_table *table, struct nlsock *sock, bool contents, struct err *err)
+{
+	int code = -EINTR;
+	*table = (struct kernel_table){0};
+	/* Between two listings a set may go: ENOENT then means the same as EINTR. */
+	for (int i = 0; i < TRIES_MAX && (code == -EINTR || code == -ENOENT); i++) {
+		kernel_table_done(table);
+		code = table_read(table, sock, contents);
+	}
+	if (code == -EINTR)
+		return err_set(err, code,
+			"table inet %s: the ruleset changed during each of %d listings (another "
+			"program is changing it without pause: stop that one)",
+			RULESET_TABLE, TRIES_MAX);
+	if (code < 0)
+		return err_set(err, code, "listing table inet %s: %s%s", RULESET_TABLE,
+			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+	return 0;
+}
+
+void kernel_table_done(struct kernel_table *table)
+{
+	if (table->chains)
+		nftnl_chain_list_free(table->chains);
+	if (table->rules)
+		nftnl_rule_list_free(table->rules);
+	if (table->sets)
+		nftnl_set_list_free(table->sets);
+	if (table->objects)
+		nftnl_obj_list_free(table->objects);
+	*table = (struct kernel_table){0};
+}
+
+int kernel_table_read_head(struct kernel_table *table, struct nlsock *sock, struct err *err)
+{
+	*table = (struct kernel_table){0};
+	int code = head_read(table, sock);
+	if (code < 0)
+		return err_set(err, code, "reading table inet %s: %s%s", RULESET_TABLE,
+			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+	return 0;
+}
+
+struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, struct err *err)
+{
+	int code = -EINTR;
+	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++) {
+		struct nftnl_obj_list *objects = nftnl_obj_list_alloc();
+		if (!objects) {
+			code = -ENOMEM;
+			break;
+		}
+		code = table_request(sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, objects);
+		if (code == 0)
+			return objects;
+		nftnl_obj_list_free(objects);
+	}
+	err_set(err, code, "reading the counters of table inet %s: %s", RULESET_TABLE,
+		strerror(-code));
+	return NULL;
+}
+
+struct counter_search {
+	const char *name;
+	struct nftnl_obj *found;
+};
+
+static int counter_match(struct nftnl_obj *object, void *data)
+{
+	struct counter_search *search = data;
+	const char *name = nftnl_obj_get_str(object, NFTNL_OBJ_NAME);
+	if (nftnl_obj_get_u32(object, NFTNL_OBJ_TYPE) == NFT_OBJECT_COUNTER && name &&
+		strcmp(name, search->name) == 0)
+		search->found = object;
+	return 0;
+}
+
+struct nftnl_obj *kernel_counter_find(struct nftnl_obj_list *objects, const char *name)
+{
+	struct counter_search search = {name, NULL};
+	nftnl_obj_list_foreach(objects, counter_match, &search);
+	return search.found;
+}

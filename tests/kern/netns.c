@@ -1,0 +1,125 @@
+#include "netns.h"
+
+#include <check.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void netns_run(void (*body)(void))
+{
+	fflush(NULL);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		alarm(60);
+		ck_assert_msg(unshare(CLONE_NEWNET) == 0, "unshare: needs root");
+		shell("ip link set lo up");
+		body();
+		fflush(NULL);
+		_exit(EXIT_SUCCESS);
+	}
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(
+		status == 0, "the child in its namespace failed (status 0x%x), see above", status);
+}
+
+static FILE *shell_open(const char *format, va_list args)
+{
+	char command[4096];
+	int len = vsnprintf(command, sizeof(command), format, args);
+	ck_assert(len >= 0 && (size_t)len < sizeof(command));
+	FILE *from = popen(command, "r");
+	ck_assert_ptr_nonnull(from);
+	return from;
+}
+
+static char *stream_read(FILE *from)
+{
+	char *text = NULL;
+	size_t len = 0, room = 0;
+	for (;;) {
+		if (room - len < 4096) {
+			room = room * 2 + 65536;
+			text = realloc(text, room);
+			ck_assert_ptr_nonnull(text);
+		}
+		size_t got = fread(text + len, 1, room - len - 1, from);
+		if (got == 0)
+			break;
+		len += got;
+	}
+	text[len] = '\0';
+	return text;
+}
+
+static char *output_take(FILE *from, int *status)
+{
+	char *text = stream_read(from);
+	*status = pclose(from);
+	return text;
+}
+
+void shell(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int status;
+	free(output_take(shell_open(format, args), &status));
+	va_end(args);
+	ck_assert_msg(status == 0, "`%s` failed with status 0x%x", format, status);
+}
+
+int shell_status(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int status;
+	free(output_take(shell_open(format, args), &status));
+	va_end(args);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+char *shell_output(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int status;
+	char *text = output_take(shell_open(format, args), &status);
+	va_end(args);
+	ck_assert_msg(status == 0, "`%s` failed with status 0x%x", format, status);
+	return text;
+}
+
+char *nft_list(void)
+{
+	return shell_output("nft -s list table inet mxmirage | "
+			    "sed -e '1s/ # progname.*//' -e '/^\tflags/,+1d'");
+}
+
+char *file_read(const char *path)
+{
+	FILE *from = fopen(path, "r");
+	ck_assert_msg(from != NULL, "%s cannot be read", path);
+	char *text = stream_read(from);
+	fclose(from);
+	return text;
+}
+
+void assert_same_text(const char *found, const char *wanted)
+{
+	const char *f = found, *w = wanted;
+	for (unsigned line = 1; *f || *w; line++) {
+		size_t f_len = strcspn(f, "\n"), w_len = strcspn(w, "\n");
+		ck_assert_msg(f_len == w_len && memcmp(f, w, f_len) == 0,
+			"line %u is\n%.*s\nand should be\n%.*s", line, (int)f_len, f, (int)w_len,
+			w);
+		f += f_len + (f[f_len] == '\n');
+		w += w_len + (w[w_len] == '\n');
+	}
+}

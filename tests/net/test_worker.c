@@ -1,0 +1,421 @@
+/* A real worker on loopback, with finders of the test's own in place of netfilter's. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener.h"
+#include "session.h"
+#include "worker.h"
+
+static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64}};
+
+/* Every connection was meant for 198.51.100.27:25. */
+static int find_fixed(int fd, struct sockaddr_storage *original)
+{
+	(void)fd;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)original;
+	*v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(25)};
+	inet_pton(AF_INET, "198.51.100.27", &v4->sin_addr);
+	return 0;
+}
+
+/* What the kernel says of a connection that nobody diverted. */
+static int find_none(int fd, struct sockaddr_storage *original)
+{
+	(void)fd;
+	(void)original;
+	return -ENOENT;
+}
+
+static const struct origdst_finder diverted_finders[] = {
+	{"fixed", AF_INET, find_fixed}, {"fixed", AF_INET6, find_fixed}, {0}};
+static const struct origdst_finder undiverted_finders[] = {
+	{"none", AF_INET, find_none}, {"none", AF_INET6, find_none}, {0}};
+
+static struct stats stats;
+static struct worker *worker;
+static uint16_t port;
+
+static const struct policy *test_policy(void)
+{
+	struct err err;
+	struct conf *conf = conf_new("test", NULL, 1, &err);
+	ck_assert_ptr_nonnull(conf);
+	struct policy *policy = policy_new(conf, &err);
+	conf_unref(conf);
+	ck_assert_ptr_nonnull(policy);
+	return policy;
+}
+
+static void start(const struct origdst_finder *finders)
+{
+	struct err err = {""};
+	void *memory = mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	stats_format(&stats, memory, &layout, 0);
+	int listener = listener_open(0, &err);
+	ck_assert_msg(listener >= 0, "%s", err.text);
+	struct sockaddr_in6 bound;
+	socklen_t len = sizeof(bound);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
+	port = ntohs(bound.sin6_port);
+	const struct policy *policy = test_policy();
+	const struct worker_setup setup = {0, &listener, 1, policy, finders, stats_block(&stats, 0)};
+	worker = worker_start(&setup, &err);
+	policy_unref(policy);
+	ck_assert_msg(worker != NULL, "%s", err.text);
+}
+
+static void start_diverted(void)
+{
+	start(diverted_finders);
+}
+
+static void stop(void)
+{
+	worker_stop(worker);
+	munmap(stats.memory, stats_size(&layout));
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+static void put(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Reads until `wanted` replies (last lines) or the end have come; at most 5 s. Returns text in static storage. */
+static const char *take(int fd, int wanted)
+{
+	static char text[65536];
+	size_t len = 0;
+	int seen = 0;
+	text[0] = '\0';
+	while (seen < wanted && len + 1 < sizeof(text)) {
+		struct pollfd poll_fd = {fd, POLLIN, 0};
+		ck_assert_msg(poll(&poll_fd, 1, 5000) == 1, "no reply within 5 s; so far: %s", text);
+		ssize_t n = recv(fd, text + len, 1, 0);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		text[len] = '\0';
+		if (text[len - 1] != '\n')
+			continue;
+		size_t line = len - 1;
+		while (line > 0 && text[line - 1] != '\n')
+			line--;
+		if (text[line + 3] == ' ')
+			seen++;
+	}
+	return text;
+}
+
+static bool at_end(int fd)
+{
+	char byte;
+	struct pollfd poll_fd = {fd, POLLIN, 0};
+	return poll(&poll_fd, 1, 5000) == 1 && recv(fd, &byte, 1, 0) <= 0;
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+static uint64_t count(enum stats_counter counter)
+{
+	return stats_sum(&stats, counter);
+}
+
+/* Counters move before the reply is sent, but a close is seen by the worker a moment later. */
+static bool comes_to(enum stats_counter counter, uint64_t value)
+{
+	for (int i = 0; i < 500 && count(counter) != value; i++)
+		usleep(10000);
+	return count(counter) == value;
+}
+
+START_TEST(a_message_is_answered_and_counted)
+{
+	int fd = dial();
+	ck_assert(begins(take(fd, 1), "220 "));
+	put(fd, "EHLO mta.example\r\n");
+	ck_assert(begins(take(fd, 1), "250-"));
+	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@Gmail.COM>\r\nRCPT TO:<c@yahoo.com>\r\nDATA\r\n");
+	take(fd, 4);
+	put(fd, "Subject: x\r\n\r\nbody\r\n.\r\n");
+	ck_assert(begins(take(fd, 1), "250 2.0.0"));
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_BYTES), 20);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 2);
+
+	struct stats_row rows[8];
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 3);
+	ck_assert(span_is(rows[1].key, "gmail.com"));
+	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DESTINATIONS, rows), 2);
+	ck_assert(span_equal(rows[1].key, (struct span){"\xc6\x33\x64\x1b", 4}));
+	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_SOURCES, rows), 2);
+	ck_assert(span_equal(rows[1].key, (struct span){"\x7f\0\0\x01", 4}));
+	put(fd, "QUIT\r\n");
+	ck_assert(begins(take(fd, 1), "221 "));
+	ck_assert(at_end(fd));
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+}
+END_TEST
+
+START_TEST(refused_recipients_make_a_failed_message)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<tempfail@gmail.com>\r\nRSET\r\n"
+		"MAIL FROM:<a@mta.example>\r\nRCPT TO:<x-permfail@gmail.com>\r\nQUIT\r\n");
+	const char *replies = take(fd, 7);
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n451 4.7.1 "));
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n550 5.7.1 "));
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	ck_assert_uint_eq(count(STATS_MESSAGES_TEMPFAIL), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_PERMFAIL), 1);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_TEMPFAIL), 1);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_PERMFAIL), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 0);
+}
+END_TEST
+
+START_TEST(a_connection_lost_in_the_body_is_counted_as_aborted)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
+	take(fd, 4);
+	put(fd, "half a mess");
+	close(fd);
+	ck_assert(comes_to(STATS_MESSAGES_ABORTED, 1));
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 0);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 0);
+}
+END_TEST
+
+/* facts, row 14, over a socket: what came before the banner is refused. */
+START_TEST(talking_before_the_banner)
+{
+	/* The listener's backlog holds the connection and its first bytes until the worker accepts it: stop it so. */
+	struct err err;
+	int listener = listener_open(0, &err);
+	struct sockaddr_in6 bound;
+	socklen_t len = sizeof(bound);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
+	port = ntohs(bound.sin6_port);
+	int fd = dial();
+	put(fd, "EHLO early.example\r\n");
+	usleep(50000);
+	const struct policy *policy = test_policy();
+	const struct worker_setup setup = {0, &listener, 1, policy, diverted_finders, stats_block(&stats, 0)};
+	struct worker *second = worker_start(&setup, &err);
+	policy_unref(policy);
+	ck_assert_ptr_nonnull(second);
+	ck_assert(begins(take(fd, 1), "554 "));
+	ck_assert(at_end(fd));
+	close(fd);
+	worker_stop(second);
+}
+END_TEST
+
+/* facts, row 45 */
+START_TEST(half_close_after_a_command)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\n");
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	ck_assert(begins(take(fd, 1), "250-"));
+	ck_assert(at_end(fd));
+	close(fd);
+}
+END_TEST
+
+/* facts, row 59: without rules in the way, a direct connection is served and told apart. */
+START_TEST(undiverted_is_accepted_and_counted)
+{
+	start(undiverted_finders);
+	int fd = dial();
+	ck_assert(begins(take(fd, 1), "220 "));
+	ck_assert_uint_eq(count(STATS_UNDIVERTED), 1);
+	close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(a_pipelined_group_is_answered_in_one_write)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\n");
+	take(fd, 1);
+	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
+	struct pollfd poll_fd = {fd, POLLIN, 0};
+	ck_assert_int_eq(poll(&poll_fd, 1, 5000), 1);
+	char text[1024];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert(begins(text, "250 "));
+	ck_assert_ptr_nonnull(strstr(text, "\r\n354 "));
+	close(fd);
+}
+END_TEST
+
+/*
+ * A client that sends commands and never reads: it is not read from any more, and holds no more than the
+ * socket buffers and one read of input. Once it reads, every reply comes, in order and number.
+ */
+START_TEST(replies_that_nobody_reads_stop_the_reading)
+{
+	int fd = dial();
+	take(fd, 1);
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	const char line[] = "NOOP\r\n";
+	static char block[6 * 10000];
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = line[i % 6];
+	size_t sent = 0, at = 0;
+	for (int quiet = 0; quiet < 20 && sent < 64u << 20;) {
+		ssize_t n = send(fd, block + at, sizeof(block) - at, MSG_NOSIGNAL);
+		if (n < 0) {
+			ck_assert_int_eq(errno, EAGAIN);
+			usleep(10000);
+			quiet++;
+			continue;
+		}
+		quiet = 0;
+		sent += (size_t)n;
+		at = (at + (size_t)n) % sizeof(block);
+	}
+	ck_assert_uint_lt(sent, 64u << 20);
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	size_t replies = 0, commands = sent / 6;
+	static char text[65536];
+	for (;;) {
+		struct pollfd poll_fd = {fd, POLLIN, 0};
+		ck_assert_int_eq(poll(&poll_fd, 1, 5000), 1);
+		ssize_t n = recv(fd, text, sizeof(text), 0);
+		if (n <= 0)
+			break;
+		for (ssize_t i = 0; i < n; i++)
+			replies += text[i] == '\n';
+	}
+	ck_assert_uint_eq(replies, commands);
+	close(fd);
+}
+END_TEST
+
+/* facts, row 54: without descriptors accept() pauses instead of spinning, and recovers. */
+START_TEST(no_descriptors_no_spin)
+{
+	struct rlimit before, tight;
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	int first = dial(), waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	take(first, 1);
+	tight = before;
+	tight.rlim_cur = 0; /* no new descriptor at all in this process */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(connect(waiting, (struct sockaddr *)&to, sizeof(to)), 0);
+	usleep(350000);
+	uint64_t pauses = count(STATS_ACCEPT_BACKOFFS);
+	/* Who is there already is served meanwhile. */
+	put(first, "NOOP\r\n");
+	ck_assert(begins(take(first, 1), "250 "));
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_uint_ge(pauses, 1);
+	ck_assert_uint_le(pauses, 10);
+	ck_assert(begins(take(waiting, 1), "220 "));
+	close(waiting);
+	close(first);
+}
+END_TEST
+
+START_TEST(stopping_says_goodbye)
+{
+	start(diverted_finders);
+	int fd = dial();
+	take(fd, 1);
+	stop();
+	ck_assert(begins(take(fd, 1), "421 4.3.2 "));
+	ck_assert(at_end(fd));
+	close(fd);
+}
+END_TEST
+
+/* facts, row 32's first part: more recipients than fit inline. */
+START_TEST(many_recipients_are_all_counted)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\n");
+	take(fd, 2);
+	for (int i = 0; i < 1000; i++) {
+		char line[64];
+		snprintf(line, sizeof(line), "RCPT TO:<u%d@d%d.example>\r\n", i, i % 10);
+		put(fd, line);
+	}
+	take(fd, 1000);
+	put(fd, "DATA\r\n");
+	ck_assert(begins(take(fd, 1), "354 "));
+	put(fd, "\r\n.\r\n");
+	ck_assert(begins(take(fd, 1), "250 "));
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 1000);
+	struct stats_row rows[16];
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 11);
+	for (int i = 1; i <= 10; i++)
+		ck_assert_uint_eq(rows[i].fields[STATS_ROW_ACCEPTED], 100);
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("worker");
+	TCase *served = tcase_create("served");
+	tcase_set_timeout(served, 60);
+	tcase_add_checked_fixture(served, start_diverted, stop);
+	tcase_add_test(served, a_message_is_answered_and_counted);
+	tcase_add_test(served, refused_recipients_make_a_failed_message);
+	tcase_add_test(served, a_connection_lost_in_the_body_is_counted_as_aborted);
+	tcase_add_test(served, talking_before_the_banner);
+	tcase_add_test(served, half_close_after_a_command);
+	tcase_add_test(served, a_pipelined_group_is_answered_in_one_write);
+	tcase_add_test(served, replies_that_nobody_reads_stop_the_reading);
+	tcase_add_test(served, no_descriptors_no_spin);
+	tcase_add_test(served, many_recipients_are_all_counted);
+	suite_add_tcase(suite, served);
+	TCase *alone = tcase_create("alone");
+	tcase_add_test(alone, undiverted_is_accepted_and_counted);
+	tcase_add_test(alone, stopping_says_goodbye);
+	suite_add_tcase(suite, alone);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
