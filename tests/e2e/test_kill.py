@@ -94,7 +94,7 @@ class KillTest(unittest.TestCase):
         mxmirage.wait_idle()
         self.assertEqual(world.oracle.seen(), {}, "after")
         self.assertGreater(load.knocks["started"], KNOCKS_PER_SECOND / 2 * load.knocks["seconds"])
-        self.assertGreater(load.knocks["connected"], load.knocks["started"] / 4)
+        self.assertGreater(load.knocks["connected"], 100)
         self.check_counts(postfix.log_since(mark), load.injected, before)
 
     def wait_for_messages(self, count: int) -> None:
