@@ -16,8 +16,8 @@ extern "C" {
 #include "err.h"
 
 /*
- * Parses len bytes of text; `file` names it in errors. The root is a table. NULL on failure, err filled
- * with `file:line:column: reason`. toml_free() releases the whole tree; NULL is fine.
+ * Parses len bytes of text; `file` names it in errors. The root is a table. NULL on failure, err
+ * filled with `file:line:column: reason`. toml_free() releases the whole tree; NULL is fine.
  */
 struct toml_node *toml_read(const char *file, const char *text, size_t len, struct err *err);
 void toml_free(struct toml_node *root);

@@ -11,9 +11,9 @@ provided=$({
 } | sort -u)
 wanted=$(nm -u "$core" | awk '$1 == "U" {print $2}' | sort -u)
 [ -n "$wanted" ] || { echo "$core leaves nothing undefined: is it empty?"; exit 1; }
-# The compiler's own run time: processor detection, sanitizers, address of the module.
+# The compiler's own run time: processor detection, bit counts, sanitizers, address of the module.
 foreign=$(comm -23 <(printf '%s\n' "$wanted") <(printf '%s\n' "$provided") |
-	grep -vE '^(__cpu_model|__cpu_indicator_init|__(asan|ubsan)_.*|_GLOBAL_OFFSET_TABLE_)$' || true)
+	grep -vE '^(__cpu_model|__cpu_indicator_init|__popcountdi2|__(asan|ubsan)_.*|_GLOBAL_OFFSET_TABLE_)$' || true)
 if [ -n "$foreign" ]; then
 	printf 'core needs what libc does not have:\n%s\n' "$foreign"
 	exit 1
