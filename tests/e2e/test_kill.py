@@ -1,0 +1,120 @@
+"""Nothing leaves the host and nothing is lost when the processes are stopped or killed under load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+import unittest
+from collections import Counter
+from collections.abc import Callable
+
+import scene
+import zones
+from lab import HOST, wait_until
+from postfix import MailLog
+from world import World
+
+KNOCKS_PER_SECOND = 1000
+BATCH = 50
+
+
+class Load:
+    """Mail through Postfix without a pause, from start to stop, beside the connections of a prober."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._inject)
+        self._knocker = world.lab.start_python(
+            HOST, "knock.py", str(KNOCKS_PER_SECOND), *zones.internet_addresses(),
+            stdout=subprocess.PIPE, text=True)
+        self.injected = 0
+
+    def _inject(self) -> None:
+        while not self._stop.is_set():
+            numbers = range(self.injected, self.injected + BATCH)
+            self._world.postfix.inject([
+                scene.message(n, f"user{n}@{zones.DOMAINS[n % len(zones.DOMAINS)].name}", lines=400)
+                for n in numbers])
+            self.injected += BATCH
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._knocker.terminate()
+        self.knocks = json.loads(self._knocker.communicate(timeout=20)[0])
+
+
+class KillTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.world = cls.enterClassContext(World())
+
+    def test_responder(self) -> None:
+        self.kill_under_load(self.world.mxmirage.kill_responder)
+
+    def test_warden(self) -> None:
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
+
+    def test_warden_and_responder(self) -> None:
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
+
+    def test_stop(self) -> None:
+        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop))
+
+    def replace_daemon(self, end: Callable[[], None]) -> None:
+        """Some seconds without any process of ours, then a new daemon."""
+        mxmirage, oracle = self.world.mxmirage, self.world.oracle
+        end()
+        frames = oracle.frames()
+        time.sleep(2)
+        self.assertEqual(oracle.seen(), {}, "while nobody was there")
+        self.assertGreater(oracle.frames(), frames, "the load had stopped")
+        mxmirage.start()
+
+    def kill_under_load(self, kill: Callable[[], None]) -> None:
+        world, postfix, mxmirage = self.world, self.world.postfix, self.world.mxmirage
+        mark = postfix.mark()
+        before, total_before = mxmirage.domains(), mxmirage.status()["messages"]["accepted"]
+        with Load(world) as load:
+            self.wait_for_messages(100)
+            self.assertEqual(world.oracle.seen(), {}, "before")
+            kill()
+            self.assertGreaterEqual(mxmirage.status()["messages"]["accepted"], total_before + 100,
+                                    "what was counted before the kill is gone")
+            self.wait_for_messages(100)
+        self.assertEqual(world.oracle.seen(), {}, "during")
+        postfix.wait_delivered(120)
+        mxmirage.wait_idle()
+        self.assertEqual(world.oracle.seen(), {}, "after")
+        self.assertGreater(load.knocks["started"], KNOCKS_PER_SECOND / 2 * load.knocks["seconds"])
+        self.assertGreater(load.knocks["connected"], 100)
+        self.check_counts(postfix.log_since(mark), load.injected, before)
+
+    def wait_for_messages(self, count: int) -> None:
+        base = self.world.mxmirage.status()["messages"]["accepted"]
+        wait_until(lambda: self.world.mxmirage.status()["messages"]["accepted"] >= base + count,
+                         60, f"{count} more messages")
+
+    def check_counts(self, log: MailLog, injected: int, before: dict) -> None:
+        sent = [d for d in log.with_status("sent") if d.address]
+        self.assertEqual(len(sent), injected, "every message is delivered in the end")
+        domain_of = {d.queue_id: d.domain for d in sent}
+        in_doubt: Counter[str] = Counter()
+        for queue_id, times in log.in_doubt().items():
+            in_doubt[domain_of[queue_id]] += times
+        counted = scene.increase(before, self.world.mxmirage.domains(), "accepted")
+        for domain, delivered in Counter(d.domain for d in sent).items():
+            self.assertGreaterEqual(counted[domain], delivered, f"{domain}: sent and not counted")
+            self.assertLessEqual(counted[domain], delivered + in_doubt[domain],
+                                 f"{domain}: counted more often than the sender's retries explain")
+
+
+if __name__ == "__main__":
+    unittest.main()

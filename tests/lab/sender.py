@@ -1,0 +1,104 @@
+"""sender.py COUNT RATE: a small MTA for the demonstration. It looks up MX and addresses with dig, as an MTA
+would, connects to port 25 of what the zone says and sends COUNT messages (0: until SIGTERM), at RATE a
+second (0: as fast as it goes), to a realistic mix of domains from all source addresses of the host.
+Prints {"sent", "deferred", "bounced", "no_connection", "connections", "over_v6"} at its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections import Counter
+from functools import cache
+
+import zones
+from lab import SOURCES_V4, SOURCES_V6
+
+MESSAGES_PER_CONNECTION = 5
+# Share of recipients that ask for a refusal.
+REFUSED = {"tempfail": 0.02, "permfail": 0.01}
+STOP = False
+
+
+def dig(name: str, kind: str) -> list[str]:
+    answer = subprocess.run(["dig", "+short", name, kind], capture_output=True, text=True, check=True)
+    return answer.stdout.splitlines()
+
+
+@cache
+def exchange_addresses(domain: str) -> list[str]:
+    """The addresses of the hosts of the best preference (RFC 5321 5.1)."""
+    records = [line.split() for line in dig(domain, "MX")]
+    best = min(int(preference) for preference, _ in records)
+    hosts = [host for preference, host in records if int(preference) == best]
+    return [address for host in hosts for kind in ("A", "AAAA") for address in dig(host, kind)]
+
+
+def recipient(chance: random.Random, domain: str, number: int) -> str:
+    draw = chance.random()
+    for local, share in REFUSED.items():
+        if draw < share:
+            return f"{local}@{domain}"
+        draw -= share
+    return f"user{number}@{domain}"
+
+
+def session(chance: random.Random, numbers: list[int], outcome: Counter[str]) -> None:
+    """One connection to one provider, one message for each number."""
+    domain = chance.choices([d.name for d in zones.DOMAINS], [d.weight for d in zones.DOMAINS])[0]
+    address = chance.choice(exchange_addresses(domain))
+    source = chance.choice(SOURCES_V6 if ":" in address else SOURCES_V4)
+    try:
+        smtp = smtplib.SMTP(address, 25, local_hostname="mta.qa.example", timeout=10,
+                            source_address=(source, 0))
+    except OSError:
+        outcome["no_connection"] += len(numbers)
+        return
+    outcome["connections"] += 1
+    outcome["over_v6"] += ":" in address
+    with smtp:
+        for number in numbers:
+            to = recipient(chance, domain, number)
+            text = (f"From: <news@qa.example>\r\nTo: <{to}>\r\nSubject: issue {number}\r\n\r\n"
+                    + "A line of the newsletter.\r\n" * chance.randint(5, 400))
+            try:
+                smtp.sendmail("news@qa.example", [to], text)
+                outcome["sent"] += 1
+            except smtplib.SMTPRecipientsRefused as refusal:
+                code, _ = refusal.recipients[to]
+                outcome["deferred" if code < 500 else "bounced"] += 1
+            except (smtplib.SMTPException, OSError):
+                outcome["deferred"] += 1
+                return
+
+
+def stop(*_: object) -> None:
+    global STOP
+    STOP = True
+
+
+def main() -> None:
+    count, rate = int(sys.argv[1]), float(sys.argv[2])
+    signal.signal(signal.SIGTERM, stop)
+    chance = random.Random(25)
+    outcome = Counter(sent=0, deferred=0, bounced=0, no_connection=0, connections=0, over_v6=0)
+    numbers = itertools.count()
+    while not STOP:
+        done = next(numbers)
+        left = count - done if count else MESSAGES_PER_CONNECTION
+        if left <= 0:
+            break
+        batch = [done, *itertools.islice(numbers, chance.randrange(min(left, MESSAGES_PER_CONNECTION)))]
+        session(chance, batch, outcome)
+        if rate:
+            time.sleep(len(batch) / rate)
+    print(json.dumps(outcome))
+
+
+main()
