@@ -100,14 +100,12 @@ static const struct smtp_reply *run_rcpt(struct smtp *smtp, struct span rest)
 static const struct smtp_reply *run_data(struct smtp *smtp, struct span argument)
 {
 	(void)argument;
-	/* Perhaps left by a DATA that was refused; smtp_step() sees whether it holds for this one.
-	 */
+	/* Perhaps left by a DATA that was refused; smtp_step() looks at this one. */
 	smtp->message.flags &= ~(uint32_t)SMTP_FLAG_EARLY_DATA;
 	return ask(smtp, SMTP_PHASE_DATA);
 }
 
-/* RFC 3030 2. Behind a BDAT that cannot be read nobody knows where the next command starts: close.
- */
+/* RFC 3030 2. Behind a BDAT that cannot be read nobody knows where a command starts: close. */
 static const struct smtp_reply *start_chunk(
 	struct smtp *smtp, struct span argument, enum smtp_chunk more, enum smtp_chunk last)
 {

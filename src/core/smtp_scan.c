@@ -19,8 +19,7 @@ struct carry {
 	uint64_t line_start, cr, dot, dot_cr;
 };
 
-/* How to look at a block. Functions, so that each machine's are inlined into a loop of their own.
- */
+/* How to look at a block. Functions, each machine's inlined into a loop of its own. */
 struct classifier {
 	/* Whether no byte is CR, LF or NUL; may wrongly say no. */
 	bool (*is_plain)(const char *block);
@@ -130,8 +129,7 @@ static inline bool is_plain_portable(const char *block)
 
 #define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Eight bytes in a word at a time: the top bit of each that is equal, gathered by a multiplication.
- */
+/* A word of eight bytes at a time: a bit for each that is equal, gathered by multiplying. */
 static inline uint64_t equal_portable(const char *block, char c)
 {
 	const uint64_t low = EACH_BYTE(0x7f), want = EACH_BYTE((unsigned char)c);
