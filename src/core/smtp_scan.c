@@ -1,5 +1,7 @@
 #include "smtp_scan.h"
 
+#include <endian.h>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -17,8 +19,7 @@ struct carry {
 	uint64_t line_start, cr, dot, dot_cr;
 };
 
-/* How to look at a block. Functions, so that each machine's are inlined into a loop of their own.
- */
+/* How to look at a block. Functions, each machine's inlined into a loop of its own. */
 struct classifier {
 	/* Whether no byte is CR, LF or NUL; may wrongly say no. */
 	bool (*is_plain)(const char *block);
@@ -126,16 +127,31 @@ static inline bool is_plain_portable(const char *block)
 	return !special;
 }
 
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* A word of eight bytes at a time: a bit for each that is equal, gathered by multiplying. */
+static inline uint64_t equal_portable(const char *block, char c)
+{
+	const uint64_t low = EACH_BYTE(0x7f), want = EACH_BYTE((unsigned char)c);
+	uint64_t mask = 0;
+	for (unsigned i = 0; i < BLOCK / 8; i++) {
+		uint64_t word;
+		memcpy(&word, block + 8 * i, sizeof(word));
+		uint64_t differs = le64toh(word) ^ want;
+		uint64_t equal = ~(((differs & low) + low) | differs | low) >> 7;
+		mask |= (equal * UINT64_C(0x0102040810204080) >> 56) << (8 * i);
+	}
+	return mask;
+}
+
 static inline struct marks marks_portable(const char *block)
 {
-	struct marks marks = {0};
-	for (unsigned i = 0; i < BLOCK; i++) {
-		marks.cr |= (uint64_t)(block[i] == '\r') << i;
-		marks.lf |= (uint64_t)(block[i] == '\n') << i;
-		marks.dot |= (uint64_t)(block[i] == '.') << i;
-		marks.nul |= (uint64_t)(block[i] == '\0') << i;
-	}
-	return marks;
+	return (struct marks){
+		.cr = equal_portable(block, '\r'),
+		.lf = equal_portable(block, '\n'),
+		.dot = equal_portable(block, '.'),
+		.nul = equal_portable(block, '\0'),
+	};
 }
 
 static size_t scan_portable(
