@@ -265,20 +265,14 @@ static void (*const bodies[])(struct internet *) = {
 	in_world_guard_holds_without_divert,
 	in_world_foreign_rules_open_nothing,
 };
-static int body;
-
-static void run_in_world(void)
-{
-	struct internet world;
-	internet_make(&world);
-	assert_oracle_sees(&world);
-	bodies[body](&world);
-}
 
 START_TEST(test_in_world)
 {
-	body = _i;
-	netns_run(run_in_world);
+	struct internet world;
+	netns_fresh();
+	internet_make(&world);
+	assert_oracle_sees(&world);
+	bodies[_i](&world);
 }
 END_TEST
 
