@@ -213,6 +213,10 @@ static const struct {
 	{"table ip6 foreign { chain c { type nat hook prerouting priority -100;"
 	 " ip6 daddr " STRANGER6 " tcp dport 2525 dnat to [" STRANGER6 "]:25; }; }",
 		{CONTAINER, STRANGER6, 2525, REFUSED, NULL}},
+	/* Behind all nat, by rewriting the packet itself. */
+	{"table inet foreign { chain c { type filter hook postrouting priority mangle;"
+	 " ip daddr " STRANGER4 " tcp dport 2525 tcp dport set 25; }; }",
+		{HOST, STRANGER4, 2525, LOST, NULL}},
 	/* Through an exclusion to somewhere else. */
 	{"table ip foreign { chain c { type nat hook output priority -100;"
 	 " ip daddr " NEIGHBOUR4 " tcp dport 25 dnat to " STRANGER4 ":25; }; }",
