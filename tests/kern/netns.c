@@ -1,6 +1,7 @@
 #include "netns.h"
 
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,23 +19,12 @@ static void loopback_up(void)
 	shell("ip link set lo up && sysctl -q net.ipv6.conf.default.accept_dad=0");
 }
 
-void netns_run(void (*body)(void))
+void netns_fresh(void)
 {
-	fflush(NULL);
-	pid_t child = fork();
-	ck_assert_int_ge(child, 0);
-	if (child == 0) {
-		alarm(60);
-		ck_assert_msg(unshare(CLONE_NEWNET) == 0, "unshare: needs root");
-		loopback_up();
-		body();
-		fflush(NULL);
-		_exit(EXIT_SUCCESS);
-	}
-	int status;
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_msg(
-		status == 0, "the child in its namespace failed (status 0x%x), see above", status);
+	alarm(60);
+	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)",
+		strerror(errno));
+	loopback_up();
 }
 
 pid_t netns_peer(void)
@@ -44,10 +34,8 @@ pid_t netns_peer(void)
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		alarm(60);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-		loopback_up();
+		netns_fresh();
 		ck_assert_int_eq(write(ready[1], "", 1), 1);
 		for (;;)
 			pause();

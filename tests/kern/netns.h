@@ -1,6 +1,6 @@
 /*
- * netns: network namespaces for tests. A test runs in a forked child of its own in namespaces that
- * the child made, and they go with it; the machine's own namespace is never entered.
+ * netns: network namespaces for tests, which go with the process that made them. After
+ * netns_fresh() nothing that a test does reaches the machine's own namespace.
  */
 #ifndef TEST_NETNS_H
 #define TEST_NETNS_H
@@ -9,10 +9,11 @@
 #include <sys/types.h>
 
 /*
- * Runs body in a child with a fresh network namespace, loopback up; the child is killed after 60 s.
- * Check's assertions work in it: the test fails with the child.
+ * Moves the calling process into a fresh network namespace, loopback up; call it first in every
+ * test that touches the network. The process ends by SIGALRM if the test lasts for longer than 60
+ * s.
  */
-void netns_run(void (*body)(void));
+void netns_fresh(void);
 
 /*
  * A second namespace, loopback up, for as long as the caller lives: its process id, by which

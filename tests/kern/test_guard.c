@@ -347,13 +347,26 @@ static void in_fresh_netns_names_what_is_refused(void)
 static void in_fresh_netns_needs_the_capability(void)
 {
 	struct ruleset *rules = rules_default();
-	ck_assert_int_eq(setuid(65534), 0);
-	struct guard *guard = guard_open();
-	struct err err = {""};
-	ck_assert_int_eq(guard_arm(guard, rules, &err), -EPERM);
-	ck_assert_msg(strstr(err.text, "CAP_NET_ADMIN") != NULL, "%s", err.text);
+	struct {
+		int code;
+		struct err err;
+	} answer = {0, {""}};
+	int channel[2];
+	ck_assert_int_eq(pipe(channel), 0);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		if (setuid(65534) == 0)
+			answer.code = guard_arm(guard_open(), rules, &answer.err);
+		_exit(write(channel[1], &answer, sizeof(answer)) == sizeof(answer) ? 0 : 1);
+	}
+	ck_assert_int_eq(read(channel[0], &answer, sizeof(answer)), sizeof(answer));
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	close(channel[0]);
+	close(channel[1]);
+	ck_assert_int_eq(answer.code, -EPERM);
+	ck_assert_msg(strstr(answer.err.text, "CAP_NET_ADMIN") != NULL, "%s", answer.err.text);
 	ruleset_free(rules);
-	guard_free(guard);
 }
 
 static void in_fresh_netns_takes_ten_thousand_blocks(void)
@@ -406,7 +419,8 @@ static void (*const bodies[])(void) = {
 
 START_TEST(test_in_fresh_netns)
 {
-	netns_run(bodies[_i]);
+	netns_fresh();
+	bodies[_i]();
 }
 END_TEST
 

@@ -213,6 +213,10 @@ static const struct {
 	{"table ip6 foreign { chain c { type nat hook prerouting priority -100;"
 	 " ip6 daddr " STRANGER6 " tcp dport 2525 dnat to [" STRANGER6 "]:25; }; }",
 		{CONTAINER, STRANGER6, 2525, REFUSED, NULL}},
+	/* Behind all nat, by rewriting the packet itself. */
+	{"table inet foreign { chain c { type filter hook postrouting priority mangle;"
+	 " ip daddr " STRANGER4 " tcp dport 2525 tcp dport set 25; }; }",
+		{HOST, STRANGER4, 2525, LOST, NULL}},
 	/* Through an exclusion to somewhere else. */
 	{"table ip foreign { chain c { type nat hook output priority -100;"
 	 " ip daddr " NEIGHBOUR4 " tcp dport 25 dnat to " STRANGER4 ":25; }; }",
@@ -265,20 +269,14 @@ static void (*const bodies[])(struct internet *) = {
 	in_world_guard_holds_without_divert,
 	in_world_foreign_rules_open_nothing,
 };
-static int body;
-
-static void run_in_world(void)
-{
-	struct internet world;
-	internet_make(&world);
-	assert_oracle_sees(&world);
-	bodies[body](&world);
-}
 
 START_TEST(test_in_world)
 {
-	body = _i;
-	netns_run(run_in_world);
+	struct internet world;
+	netns_fresh();
+	internet_make(&world);
+	assert_oracle_sees(&world);
+	bodies[_i](&world);
 }
 END_TEST
 
