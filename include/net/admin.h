@@ -1,7 +1,7 @@
 /*
  * admin: the counts over HTTP, on the control socket, in JSON. It reads shared memory and disturbs no
  * worker. What only the warden can do (read the kernel's counters, load a configuration) it asks for
- * by two calls, and answers the client when the warden has answered.
+ * by two calls, and answers the client when the warden has answered. The process must ignore SIGPIPE.
  */
 #ifndef MX_ADMIN_H
 #define MX_ADMIN_H

@@ -1,14 +1,22 @@
 #include "netns.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Without duplicate address detection: IPv6 works on a new link at once, not two seconds later. */
+static void loopback_up(void)
+{
+	shell("ip link set lo up && sysctl -q net.ipv6.conf.default.accept_dad=0");
+}
 
 void netns_run(void (*body)(void))
 {
@@ -18,7 +26,7 @@ void netns_run(void (*body)(void))
 	if (child == 0) {
 		alarm(60);
 		ck_assert_msg(unshare(CLONE_NEWNET) == 0, "unshare: needs root");
-		shell("ip link set lo up");
+		loopback_up();
 		body();
 		fflush(NULL);
 		_exit(EXIT_SUCCESS);
@@ -27,6 +35,38 @@ void netns_run(void (*body)(void))
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_msg(
 		status == 0, "the child in its namespace failed (status 0x%x), see above", status);
+}
+
+pid_t netns_peer(void)
+{
+	int ready[2];
+	ck_assert_int_eq(pipe(ready), 0);
+	pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		alarm(60);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+		loopback_up();
+		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	char byte;
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return child;
+}
+
+void netns_enter(pid_t process)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", process);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(setns(fd, CLONE_NEWNET), 0);
+	close(fd);
 }
 
 static FILE *shell_open(const char *format, va_list args)

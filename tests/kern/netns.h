@@ -6,12 +6,22 @@
 #define TEST_NETNS_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Runs body in a child with a fresh network namespace, loopback up; the child is killed after 60 s.
  * Check's assertions work in it: the test fails with the child.
  */
 void netns_run(void (*body)(void));
+
+/*
+ * A second namespace, loopback up, for as long as the caller lives: its process id, by which
+ * `nsenter -t ID -n` and `ip link set … netns ID` find it.
+ */
+pid_t netns_peer(void);
+
+/* Enters the namespace of a process; the calling process should be a child that ends soon. */
+void netns_enter(pid_t process);
 
 /* Runs a shell command; fails the test when the command does. */
 void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -2,29 +2,411 @@
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "core/rules.h"
 #include "netns.h"
 
-static void lists_what_is_printed(void)
+static struct guard *guard_open(void)
 {
-	struct guard *guard = guard_new(NULL);
-	struct ruleset *rules = rules_example();
+	struct err err = {""};
+	struct guard *guard = guard_new(&err);
+	ck_assert_msg(guard != NULL, "%s", err.text);
+	return guard;
+}
+
+static void arm(struct guard *guard, const struct ruleset *rules)
+{
 	struct err err = {""};
 	ck_assert_msg(guard_arm(guard, rules, &err) == 0, "%s", err.text);
-	char *listed = nft_list(), *printed = rules_text(rules);
-	assert_same_text(listed, printed);
-	free(listed);
-	free(printed);
+}
+
+static void assert_verified(struct guard *guard, const struct ruleset *rules)
+{
+	struct err err = {""};
+	ck_assert_msg(guard_verify(guard, rules, &err) == 0, "%s", err.text);
+}
+
+static void assert_state(struct guard *guard, bool armed, bool owner, bool persist)
+{
+	struct guard_state state;
+	struct err err = {""};
+	ck_assert_msg(guard_state(guard, &state, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(state.armed, armed);
+	ck_assert_int_eq(state.owner, owner);
+	ck_assert_int_eq(state.persist, persist);
+}
+
+static uint64_t packets(struct guard *guard, enum ruleset_counter counter)
+{
+	struct guard_counts counts;
+	struct err err = {""};
+	ck_assert_msg(guard_counts(guard, &counts, &err) == 0, "%s", err.text);
+	return counts.counters[counter].packets;
+}
+
+/* One packet for the counter undiverted_refused, and none for any other. */
+static void refused_connect(void)
+{
+	ck_assert_int_ne(shell_status("bash -c '</dev/tcp/127.0.0.1/4025' 2>&1"), 0);
+}
+
+static void in_fresh_netns_lists_what_is_printed(void)
+{
+	struct ruleset *(*const makers[])(void) = {rules_default, rules_example};
+	const char *const files[] = {RULES_DEFAULT_FILE, RULES_EXAMPLE_FILE};
+	for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++) {
+		struct guard *guard = guard_open();
+		struct ruleset *rules = makers[i]();
+		arm(guard, rules);
+		assert_state(guard, true, true, true);
+		char *listed = nft_list(), *printed = rules_text(rules),
+		     *file = file_read(files[i]);
+		assert_same_text(listed, printed);
+		assert_same_text(file, printed);
+		free(listed);
+
+		/* Fed to nft as it is, it lists the same and is the same to us. */
+		ck_assert_int_eq(guard_disarm(guard, NULL), 0);
+		shell("nft -f %s", files[i]);
+		listed = nft_list();
+		assert_same_text(listed, printed);
+		assert_verified(guard, rules);
+		assert_state(guard, true, false, false);
+		shell("nft delete table inet mxmirage");
+		free(listed);
+		free(printed);
+		free(file);
+		ruleset_free(rules);
+		guard_free(guard);
+	}
+}
+
+static void in_fresh_netns_arms_and_disarms(void)
+{
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_default(), *others = rules_example();
+	struct err err = {""};
+	struct guard_counts counts;
+	assert_state(guard, false, false, false);
+	ck_assert_int_eq(guard_verify(guard, rules, &err), -ENOENT);
+	ck_assert_int_lt(guard_counts(guard, &counts, &err), 0);
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+
+	arm(guard, rules);
+	refused_connect();
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 1);
+	ck_assert_uint_eq(packets(guard, RULESET_DIVERTED), 0);
+
+	/* Other rules, and back: the counter counts on. */
+	ck_assert_int_eq(guard_verify(guard, others, &err), -EPROTO);
+	arm(guard, others);
+	ck_assert_int_eq(guard_verify(guard, rules, &err), -EPROTO);
+	refused_connect();
+	arm(guard, rules);
+	arm(guard, rules);
+	refused_connect();
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 3);
+
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+	assert_state(guard, false, false, false);
+	ruleset_free(rules);
+	ruleset_free(others);
+	guard_free(guard);
+}
+
+static void in_fresh_netns_adopts_a_plain_table(void)
+{
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_example();
+	/* An older program's table: a counter with counts, a stray chain, and dormant at that. */
+	shell("nft -f %s", RULES_DEFAULT_FILE);
+	refused_connect();
+	shell("nft 'add chain inet mxmirage stray; add rule inet mxmirage guard_output jump stray;"
+	      " add counter inet mxmirage strange'");
+	arm(guard, rules);
+	assert_state(guard, true, true, true);
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 1);
+
+	ck_assert_int_eq(guard_disarm(guard, NULL), 0);
+	shell("nft -f %s", RULES_DEFAULT_FILE);
+	shell("nft add table inet mxmirage '{ flags dormant ; }'");
+	struct err err = {""};
+	assert_state(guard, false, false, false);
+	ck_assert_int_eq(guard_verify(guard, rules, &err), -EPROTO);
+	arm(guard, rules);
+	assert_state(guard, true, true, true);
 	ruleset_free(rules);
 	guard_free(guard);
 }
 
-START_TEST(test_list)
+/* A process that arms and then waits; its process id once it is armed. */
+static pid_t owner_start(const struct ruleset *rules)
 {
-	netns_run(lists_what_is_printed);
+	int ready[2];
+	ck_assert_int_eq(pipe(ready), 0);
+	pid_t owner = fork();
+	ck_assert_int_ge(owner, 0);
+	if (owner == 0) {
+		alarm(30);
+		arm(guard_open(), rules);
+		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		pause();
+		_exit(EXIT_FAILURE);
+	}
+	close(ready[1]);
+	char byte;
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return owner;
+}
+
+static void in_fresh_netns_is_owned(void)
+{
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_default(), *others = rules_example();
+	struct err err = {""};
+	char name[32];
+	pid_t owner = owner_start(rules);
+	assert_state(guard, true, true, true);
+
+	/* While the owner lives, nobody else changes anything. */
+	shell("nft flush ruleset");
+	ck_assert_int_ne(shell_status("nft delete table inet mxmirage 2>&1"), 0);
+	ck_assert_int_ne(shell_status("nft flush table inet mxmirage 2>&1"), 0);
+	ck_assert_int_ne(shell_status("nft add rule inet mxmirage guard_output accept 2>&1"), 0);
+	ck_assert_int_eq(guard_arm(guard, others, &err), -EBUSY);
+	snprintf(name, sizeof(name), "address %d,", owner);
+	ck_assert_msg(strstr(err.text, name) != NULL, "%s lacks %s", err.text, name);
+	ck_assert_int_eq(guard_disarm(guard, &err), -EBUSY);
+	assert_verified(guard, rules);
+	refused_connect();
+
+	/* It dies without a word: the rules stand, and the next one takes them over as they are. */
+	kill(owner, SIGKILL);
+	ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
+	assert_state(guard, true, false, true);
+	assert_verified(guard, rules);
+	refused_connect();
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 2);
+	arm(guard, others);
+	assert_state(guard, true, true, true);
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 2);
+	shell("nft flush ruleset");
+	assert_verified(guard, others);
+
+	/* A strange chain, set, counter and rule that an orphan was given meanwhile. */
+	guard_free(guard);
+	shell("nft 'add chain inet mxmirage stray { type filter hook output priority 5; };"
+	      " add set inet mxmirage alien { type inet_service; elements = { 7 }; };"
+	      " add rule inet mxmirage stray tcp dport { 7, 9 } accept;"
+	      " add rule inet mxmirage stray tcp dport @alien accept;"
+	      " add counter inet mxmirage strange'");
+	guard = guard_open();
+	ck_assert_int_eq(guard_verify(guard, others, &err), -EPROTO);
+	arm(guard, others);
+	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 2);
+	char *listed = nft_list(), *printed = rules_text(others);
+	assert_same_text(listed, printed);
+	free(listed);
+	free(printed);
+	ruleset_free(rules);
+	ruleset_free(others);
+	guard_free(guard);
+}
+
+/* Each is done to a plain copy of rules/example-exclude.nft, and found. */
+static const struct {
+	const char *command, *finding;
+} changes[] = {
+	{"h=$(nft -a list chain inet mxmirage guard_output | sed -n 's/.*reset # handle //p');"
+	 " nft delete rule inet mxmirage guard_output handle $h",
+		"rule 4 of chain guard_output is missing"},
+	{"nft flush chain inet mxmirage guard_postrouting",
+		"rule 1 of chain guard_postrouting is missing (oif \"lo\" accept)"},
+	{"nft add rule inet mxmirage guard_forward accept",
+		"chain guard_forward has rules behind its rule 3"},
+	{"nft insert rule inet mxmirage guard_input accept", "rule 1 of chain guard_input is not"},
+	{"nft replace rule inet mxmirage guard_postrouting handle $(nft -a list chain inet "
+	 "mxmirage "
+	 "guard_postrouting | sed -n 's/.*\"lo\" accept # handle //p') 'oif != \"lo\" accept'",
+		"rule 1 of chain guard_postrouting is not"},
+	{"nft delete element inet mxmirage ports '{ 25 }'", "set ports: element 25 is missing"},
+	{"nft add element inet mxmirage ports '{ 26 }'",
+		"set ports: element 26 does not belong there"},
+	{"nft add element inet mxmirage exclude4 '{ 198.51.100.0/24 }'",
+		"set exclude4: element 198.51.100.0 does not belong there"},
+	{"nft delete element inet mxmirage exclude4 '{ 203.0.113.6 }'",
+		"set exclude4: element 203.0.113.6 is missing"},
+	{"nft flush set inet mxmirage exclude6", "set exclude6: element ::1 is missing"},
+	{"nft delete element inet mxmirage exclude6 '{ fe80::/10 }';"
+	 " nft add element inet mxmirage exclude6 '{ fe80::/9 }'",
+		"set exclude6: the end of a block before fec0:: is missing"},
+	{"nft chain inet mxmirage guard_output '{ policy drop ; }'",
+		"chain guard_output has another policy"},
+	{"nft add chain inet mxmirage stray", "chain stray does not belong there"},
+	{"nft add set inet mxmirage stray '{ type inet_service ; }'",
+		"set stray does not belong there"},
+	{"nft add table inet mxmirage '{ flags dormant ; }'", "dormant"},
+	{"nft delete table inet mxmirage;"
+	 " sed 's/rejected_forward/elsewhere/' " RULES_EXAMPLE_FILE " | nft -f -",
+		"counter rejected_forward is missing"},
+	{"nft delete table inet mxmirage;"
+	 " sed 's/-199/-198/' " RULES_EXAMPLE_FILE " | nft -f -",
+		"chain divert_prerouting has another type, hook or priority"},
+	{"nft delete table inet mxmirage;"
+	 " sed 's/guard_forward/forward/' " RULES_EXAMPLE_FILE " | nft -f -",
+		"chain guard_forward is missing"},
+};
+
+static void in_fresh_netns_finds_each_change(void)
+{
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_example();
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		shell("nft -f %s", RULES_EXAMPLE_FILE);
+		assert_verified(guard, rules);
+		shell("%s", changes[i].command);
+		struct err err = {""};
+		ck_assert_msg(guard_verify(guard, rules, &err) == -EPROTO, "not found: %s",
+			changes[i].command);
+		ck_assert_msg(strstr(err.text, changes[i].finding) != NULL, "%s: said %s",
+			changes[i].command, err.text);
+		shell("nft flush ruleset");
+	}
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
+static void priority_break(struct ruleset *rules)
+{
+	rules->chains[RULESET_DIVERT_OUTPUT].priority = -200;
+}
+
+static void set_break(struct ruleset *rules)
+{
+	static char name[300];
+	memset(name, 'x', sizeof(name) - 1);
+	rules->sets[RULESET_EXCLUDE6].name = name;
+}
+
+static void type_break(struct ruleset *rules)
+{
+	/* No nat in forward. */
+	rules->chains[RULESET_GUARD_FORWARD].type = "nat";
+}
+
+static void rule_break(struct ruleset *rules)
+{
+	/* nat cannot be had in a filter chain. */
+	size_t last = rules->rules[rules->rule_count - 1].term_count - 1;
+	rules->rules[rules->rule_count - 1].terms[last].kind = RULESET_REDIRECT;
+}
+
+static void in_fresh_netns_names_what_is_refused(void)
+{
+	static const struct {
+		void (*damage)(struct ruleset *rules);
+		const char *named;
+	} refusals[] = {
+		{priority_break, "chain divert_output (type nat, priority -200): "},
+		{set_break, "set xxxx"},
+		{type_break, "chain guard_forward (type nat"},
+		{rule_break, "rule 5 of chain guard_postrouting (meta l4proto tcp ct direction "},
+	};
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_default();
+	for (int armed = 0; armed < 2; armed++) {
+		for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+			struct ruleset *bad = rules_example();
+			struct err err = {""};
+			refusals[i].damage(bad);
+			int code = guard_arm(guard, bad, &err);
+			ck_assert_int_lt(code, 0);
+			ck_assert_int_ne(code, -EPROTO);
+			ck_assert_msg(strstr(err.text, refusals[i].named) == err.text, "said %s",
+				err.text);
+			ruleset_free(bad);
+			/* All or nothing: what stood before still stands. */
+			if (armed)
+				assert_verified(guard, rules);
+			else
+				assert_state(guard, false, false, false);
+		}
+		arm(guard, rules);
+	}
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
+static void in_fresh_netns_needs_the_capability(void)
+{
+	struct ruleset *rules = rules_default();
+	ck_assert_int_eq(setuid(65534), 0);
+	struct guard *guard = guard_open();
+	struct err err = {""};
+	ck_assert_int_eq(guard_arm(guard, rules, &err), -EPERM);
+	ck_assert_msg(strstr(err.text, "CAP_NET_ADMIN") != NULL, "%s", err.text);
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
+static void in_fresh_netns_takes_ten_thousand_blocks(void)
+{
+	enum {
+		EACH = 5000
+	};
+	struct conf conf = conf_default();
+	struct conf_block *blocks = calloc(2 * EACH, sizeof(*blocks));
+	for (uint32_t i = 0; i < EACH; i++) {
+		/* Every second /30 of 198.18.0.0, and the IPv6 /64s of 2001:db8:0:... likewise. */
+		uint32_t address = htonl(0xc6120000u + i * 8);
+		blocks[i] = (struct conf_block){.family = AF_INET, .prefix = 30};
+		memcpy(blocks[i].address, &address, sizeof(address));
+		blocks[EACH + i] = block("2001:db8::", 64);
+		uint16_t subnet = htons((uint16_t)(2 * i));
+		memcpy(&blocks[EACH + i].address[6], &subnet, sizeof(subnet));
+	}
+	conf.divert.exclude = blocks;
+	conf.divert.exclude_count = 2 * EACH;
+	struct ruleset *rules = rules_of(&conf);
+	struct guard *guard = guard_open();
+	struct timespec from, to;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	arm(guard, rules);
+	arm(guard, rules);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	double seconds =
+		(double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+	ck_assert_msg(seconds < 20, "arming twice took %.1f s", seconds);
+	char *listed = nft_list(), *printed = rules_text(rules);
+	assert_same_text(listed, printed);
+	free(listed);
+	free(printed);
+	free(blocks);
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
+static void (*const bodies[])(void) = {
+	in_fresh_netns_lists_what_is_printed,
+	in_fresh_netns_arms_and_disarms,
+	in_fresh_netns_adopts_a_plain_table,
+	in_fresh_netns_is_owned,
+	in_fresh_netns_finds_each_change,
+	in_fresh_netns_names_what_is_refused,
+	in_fresh_netns_needs_the_capability,
+	in_fresh_netns_takes_ten_thousand_blocks,
+};
+
+START_TEST(test_in_fresh_netns)
+{
+	netns_run(bodies[_i]);
 }
 END_TEST
 
@@ -32,7 +414,8 @@ int main(void)
 {
 	Suite *suite = suite_create("guard");
 	TCase *cases = tcase_create("guard");
-	tcase_add_test(cases, test_list);
+	tcase_add_loop_test(
+		cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

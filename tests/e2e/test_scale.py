@@ -1,0 +1,104 @@
+"""How many connections of one source address the installed rules carry at the same time.
+
+The rules are the daemon's own, left standing by its death. Acceptors of the test's stand in for it on
+the listener ports: one process may not have so many descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+from lab import HOST, SOURCES_V4, Lab  # noqa: E402 (found by the line above)
+from mxmirage import ROOT, Mxmirage  # noqa: E402
+from oracle import Oracle  # noqa: E402
+
+TOOLS = Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build")) / "tests" / "scale"
+
+CONNECTIONS = 70_000
+DESTINATIONS = 250
+FIRST_DESTINATION = "198.51.100.1"
+RANGE, ONE_PORT = (4025, 4032), (4025, 4025)
+# Towards one listener port a connection differs from the next in its source port alone, and conntrack
+# gives out the ports from 1024 up where the client's own is taken.
+ONE_PORT_LIMIT = 65536 - 1024
+
+CONNTRACK_MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+CONNTRACK_NEEDED = 200_000
+
+
+def why_not() -> str | None:
+    """What this machine lacks, or None."""
+    if not CONNTRACK_MAX.exists():
+        return f"{CONNTRACK_MAX} is missing: load nf_conntrack"
+    conntrack = int(CONNTRACK_MAX.read_text())
+    if conntrack < CONNTRACK_NEEDED:
+        return f"{CONNTRACK_MAX} is {conntrack}, {CONNTRACK_NEEDED} needed: raise it outside the namespace"
+    return None
+
+
+class ScaleTest(unittest.TestCase):
+    def setUp(self) -> None:
+        lacking = why_not()
+        if lacking:
+            self.skipTest(lacking)
+        self.lab = self.enterContext(Lab())
+        self.oracle = Oracle(self.lab)
+        self.oracle.canary()
+        self.mxmirage = Mxmirage(self.lab)
+
+    def test_port_range_carries_70000(self) -> None:
+        established, accepted = self.connect_through(RANGE, seconds=30)
+        self.assertEqual(established["first_error"], "")
+        self.assertEqual(established["established"], CONNECTIONS)
+        self.assertEqual(accepted["accepted"], CONNECTIONS)
+        self.assertEqual(accepted["diverted"], CONNECTIONS, "came some other way than by the divert")
+        self.assertEqual(accepted["destinations"], DESTINATIONS)
+        self.assertTrue(all(accepted["by_port"].values()), accepted["by_port"])
+        self.assertEqual(self.oracle.seen(), {})
+
+    def test_one_port_ends_at_64512(self) -> None:
+        established, accepted = self.connect_through(ONE_PORT, seconds=10)
+        self.assertEqual(established["first_error"], "", "what is too many is dropped in silence")
+        self.assertLessEqual(established["established"], ONE_PORT_LIMIT)
+        self.assertGreater(established["established"], ONE_PORT_LIMIT * 0.97)
+        self.assertEqual(established["unanswered"], CONNECTIONS - established["established"])
+        self.assertEqual(accepted["diverted"], established["established"])
+        self.assertEqual(self.oracle.seen(), {}, "what found no place has left the host")
+
+    def connect_through(self, ports: tuple[int, int], seconds: float) -> tuple[dict, dict]:
+        """All connections at the same time; what the client's side says of them, and the other side."""
+        self.leave_rules(ports)
+        acceptors = self.start("scale-acceptors", *ports, CONNECTIONS)
+        self.assertEqual(acceptors.stdout.readline(), "ready\n")
+        connectors = self.start("scale-connectors", SOURCES_V4[0], FIRST_DESTINATION, DESTINATIONS,
+                                CONNECTIONS, seconds)
+        with acceptors.stdout, connectors.stdout:
+            established = json.loads(connectors.stdout.readline())
+            # The connectors hold on to theirs until the other side has counted.
+            self.lab.stop(acceptors)
+            accepted = json.loads(acceptors.stdout.readline())
+            self.lab.stop(connectors)
+        return established, accepted
+
+    def leave_rules(self, ports: tuple[int, int]) -> None:
+        """The daemon loads its rules for these ports and dies; they must stand without it."""
+        text = self.mxmirage.file.read_text()
+        changed = text.replace(f'"{RANGE[0]}-{RANGE[1]}"', f'"{ports[0]}-{ports[1]}"')
+        self.assertTrue(ports == RANGE or changed != text, text)
+        self.mxmirage.file.write_text(changed)
+        self.mxmirage.start()
+        self.mxmirage.kill_both()
+
+    def start(self, tool: str, *argv: object) -> subprocess.Popen:
+        return self.lab.start(HOST, TOOLS / tool, *argv, stdout=subprocess.PIPE, text=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
