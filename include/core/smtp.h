@@ -1,30 +1,29 @@
 /*
  * smtp: the receiving side of one SMTP session (RFC 5321 and its extensions) as a pure machine. It
- *is fed bytes and says what it needs next; it does no I/O, reads no clock, allocates nothing, logs
- *nothing and decides no policy: at each phase it asks, and the caller answers. The same bytes in
- *any chunking give the same replies.
+ * is fed bytes and says what it needs next; it does no I/O, reads no clock, allocates nothing, logs
+ * nothing and decides no policy: at each phase it asks, and the caller answers. The same bytes in
+ * any chunking give the same replies.
  *
  * A caller's loop, with `in` the bytes received so far and not yet used:
  *
- *	for (;;) {
- *		size_t used;
- *		enum smtp_want want = smtp_step(&smtp, in, &used, &out);
- *		in = span_from(in, used);
- *		switch (want) {
- *		case SMTP_WANT_INPUT:    keep `in` (an incomplete command line at most), flush out,
- *wait case SMTP_WANT_DECISION: look at smtp.phase, then smtp_decide(&smtp, reply or NULL, &out)
- *		case SMTP_WANT_FORGET:   the transaction is gone: drop what was kept of it, go on
- *		case SMTP_WANT_OUTPUT:   out has no room for a reply: send it, go on
- *		case SMTP_WANT_CLOSE:    send out, then close; a transaction may be open: drop it as
- *well
- *		}
- *	}
+ *     for (;;) {
+ *         size_t used;
+ *         enum smtp_want want = smtp_step(&smtp, in, &used, &out);
+ *         in = span_from(in, used);
+ *         switch (want) {
+ *         case SMTP_WANT_INPUT:    keep `in` (part of a command line at most), flush out, wait
+ *         case SMTP_WANT_DECISION: look at smtp.phase, then smtp_decide(&smtp, reply, &out)
+ *         case SMTP_WANT_FORGET:   the transaction is gone: drop what was kept of it, go on
+ *         case SMTP_WANT_OUTPUT:   out has no room for a reply: send it, go on
+ *         case SMTP_WANT_CLOSE:    send out, then close; drop an open transaction as well
+ *         }
+ *     }
  *
  * A transaction opens when a MAIL is accepted. SMTP_WANT_FORGET comes exactly once for each that
- *ends with the session going on: at RSET, at an accepted HELO or EHLO, and after the decision at
+ * ends with the session going on: at RSET, at an accepted HELO or EHLO, and after the decision at
  * END_OF_DATA, whatever it was (also where that reply closes: CLOSE follows). A refused RCPT or
- *DATA ends nothing. It does not come for a transaction that QUIT, a 421 or the peer's hanging up
- *leaves open: SMTP_WANT_CLOSE or the caller's own end of the session stands for it.
+ * DATA ends nothing. It does not come for a transaction that QUIT, a 421 or the peer's hanging up
+ * leaves open: SMTP_WANT_CLOSE or the caller's own end of the session stands for it.
  *
  * Sources: RFC 5321, 3030 (BDAT), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING),
  * 2034 and 3463 (enhanced codes), 3461 (DSN).
@@ -43,8 +42,7 @@
 
 /* What a peer may make grow, and why so far. */
 struct smtp_limits {
-	uint32_t
-		command_line; /* bytes with CRLF; RFC 5321 4.5.3.1.4 asks for 512, extensions add */
+	uint32_t command_line; /* bytes with CRLF; RFC 5321 4.5.3.1.4: 512, and extensions add */
 	uint32_t endless_line; /* a line without an end: give up and close after so many bytes */
 	uint32_t recipients;   /* accepted per transaction; RFC 5321 4.5.3.1.8 asks for 100 */
 	uint32_t recipient_overshoot; /* 452 replies past that, then 421 and close */
@@ -105,8 +103,7 @@ enum smtp_flag {
 struct smtp_path {
 	struct span mailbox; /* local@domain as sent */
 	struct span local;   /* with its quotes, if it has them */
-	struct span
-		domain; /* empty for <> and <postmaster>; with brackets for an address literal */
+	struct span domain;  /* empty for <> and <postmaster>; with brackets for a literal */
 };
 
 struct smtp_message {
@@ -126,8 +123,7 @@ struct smtp_reply {
 	struct span text;
 };
 
-/* Where replies are gathered: the caller's buffer, sent in one write for a whole pipelined group.
- */
+/* Where replies are gathered: the caller's buffer, sent in one write for a pipelined group. */
 struct smtp_out {
 	char *data;
 	size_t len;

@@ -16,13 +16,10 @@
 #include "span.h"
 
 /* A constant reply; enhanced and text are string literals. */
-#define SMTP_REPLY(code, enhanced, text)                \
-	{                                               \
-		code, {enhanced, sizeof(enhanced) - 1}, \
-		{                                       \
-			text, sizeof(text) - 1          \
-		}                                       \
-	}
+/* clang-format off */
+#define SMTP_REPLY(code, enhanced, text) \
+	{code, {enhanced, sizeof(enhanced) - 1}, {text, sizeof(text) - 1}}
+/* clang-format on */
 
 /* Appends a reply in wire format, at most SMTP_REPLY_MAX bytes: out must have that much room. */
 void smtp_text_reply(const struct smtp_reply *reply, struct smtp_out *out);

@@ -8,8 +8,7 @@
 #include "smtp_text.h"
 
 const struct smtp_limits smtp_limits_default = {
-	/* RFC 5321's 512 and what RFC 1870, 3461, 4954, 6152 and 6531 add come to less than 1,200.
-	 */
+	/* RFC 5321's 512 and what RFC 1870, 3461, 4954, 6152, 6531 add: less than 1,200. */
 	.command_line = 1536,
 	.endless_line = 65536,
 	.recipients = 1000,
@@ -182,8 +181,7 @@ enum smtp_want smtp_step(struct smtp *smtp, struct span in, size_t *used, struct
 	}
 }
 
-/* What the session becomes by an acceptance; END_OF_DATA ends alike either way, see smtp_decide().
- */
+/* What an acceptance makes of the session; END_OF_DATA ends alike either way. */
 static void accept_phase(struct smtp *smtp)
 {
 	switch (smtp->phase) {

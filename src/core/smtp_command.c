@@ -100,13 +100,12 @@ static const struct smtp_reply *run_rcpt(struct smtp *smtp, struct span rest)
 static const struct smtp_reply *run_data(struct smtp *smtp, struct span argument)
 {
 	(void)argument;
-	/* Perhaps left by a DATA that was refused; smtp_step() sees whether it holds for this one. */
+	/* Perhaps left by a DATA that was refused; smtp_step() looks at this one. */
 	smtp->message.flags &= ~(uint32_t)SMTP_FLAG_EARLY_DATA;
 	return ask(smtp, SMTP_PHASE_DATA);
 }
 
-/* RFC 3030 2. Behind a BDAT that cannot be read nobody knows where the next command starts: close.
- */
+/* RFC 3030 2. Behind a BDAT that cannot be read nobody knows where a command starts: close. */
 static const struct smtp_reply *start_chunk(
 	struct smtp *smtp, struct span argument, enum smtp_chunk more, enum smtp_chunk last)
 {
@@ -196,9 +195,9 @@ struct command {
 	const struct smtp_reply *(*misplaced)(struct smtp *smtp, struct span argument);
 };
 
-#define IN(state) (1u << SMTP_STATE_##state)
-#define HELLO     (IN(GREETED) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKED))
-#define ANYWHERE  (IN(REFUSED) | HELLO)
+#define IN(state)  (1u << SMTP_STATE_##state)
+#define IN_SESSION (IN(GREETED) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKED))
+#define ANYWHERE   (IN(REFUSED) | IN_SESSION)
 #define NONE(syntax_) \
 	.argument = ARGUMENT_NONE, .syntax = SMTP_REPLY(501, "5.5.4", "Syntax: " syntax_)
 #define NEEDED(syntax_) \
@@ -207,20 +206,20 @@ struct command {
 /* The verbs, and the one place that says what is allowed where. */
 /* clang-format off */
 static const struct command commands[] = {
-	{"EHLO", HELLO,                 run_ehlo, NEEDED("EHLO hostname")},
-	{"HELO", HELLO,                 run_helo, NEEDED("HELO hostname")},
-	{"MAIL", IN(READY),             run_mail, NEEDED("MAIL FROM:<address> [parameters]")},
-	{"RCPT", IN(MAIL) | IN(RCPT),   run_rcpt, NEEDED("RCPT TO:<address> [parameters]")},
-	{"DATA", IN(RCPT),              run_data, NONE("DATA")},
+	{"EHLO", IN_SESSION,             run_ehlo, NEEDED("EHLO hostname")},
+	{"HELO", IN_SESSION,             run_helo, NEEDED("HELO hostname")},
+	{"MAIL", IN(READY),              run_mail, NEEDED("MAIL FROM:<address> [parameters]")},
+	{"RCPT", IN(MAIL) | IN(RCPT),    run_rcpt, NEEDED("RCPT TO:<address> [parameters]")},
+	{"DATA", IN(RCPT),               run_data, NONE("DATA")},
 	{"BDAT", IN(RCPT) | IN(CHUNKED), run_bdat, .misplaced = misplaced_bdat},
-	{"RSET", HELLO,                 run_rset, NONE("RSET")},
-	{"QUIT", ANYWHERE,              run_quit, NONE("QUIT")},
-	{"NOOP", HELLO, .reply = &ok},
-	{"HELP", HELLO, .reply = &help},
-	{"VRFY", HELLO, .reply = &unverified, NEEDED("VRFY address")},
-	{"EXPN", HELLO, .reply = &unoffered},
-	{"STARTTLS", HELLO, .reply = &unoffered},
-	{"AUTH", HELLO, .reply = &unoffered},
+	{"RSET", IN_SESSION,             run_rset, NONE("RSET")},
+	{"QUIT", ANYWHERE,               run_quit, NONE("QUIT")},
+	{"NOOP", IN_SESSION, .reply = &ok},
+	{"HELP", IN_SESSION, .reply = &help},
+	{"VRFY", IN_SESSION, .reply = &unverified, NEEDED("VRFY address")},
+	{"EXPN", IN_SESSION, .reply = &unoffered},
+	{"STARTTLS", IN_SESSION, .reply = &unoffered},
+	{"AUTH", IN_SESSION, .reply = &unoffered},
 	/* RFC 9110 9, and the preface of HTTP/2. */
 	{"GET",     ANYWHERE, .run = run_http},
 	{"HEAD",    ANYWHERE, .run = run_http},

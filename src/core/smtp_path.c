@@ -7,8 +7,7 @@
 #define DOMAIN_MAX 255
 #define LABEL_MAX  63
 
-/* The functions below measure what stands at the front of s; 0 means that it does not stand there.
- */
+/* The functions below measure what stands at the front of s; 0: it does not stand there. */
 
 static bool starts_with(struct span s, char c)
 {

@@ -1,5 +1,7 @@
 #include "smtp_scan.h"
 
+#include <endian.h>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -15,14 +17,6 @@ struct marks {
 /* enum smtp_scan_state as bits, to be shifted in at the front of a block: each 0 or 1. */
 struct carry {
 	uint64_t line_start, cr, dot, dot_cr;
-};
-
-/* How to look at a block. Functions, so that each machine's are inlined into a loop of their own.
- */
-struct classifier {
-	/* Whether no byte is CR, LF or NUL; may wrongly say no. */
-	bool (*is_plain)(const char *block);
-	struct marks (*marks)(const char *block);
 };
 
 static struct carry carry_of(enum smtp_scan_state state)
@@ -84,7 +78,8 @@ static ALWAYS_INLINE unsigned scan_block(struct marks marks, unsigned len, struc
 	return len;
 }
 
-static ALWAYS_INLINE size_t scan_with(struct classifier classifier, enum smtp_scan_state *state,
+/* look is one machine's way to look at a block, inlined into a loop of its own. */
+static ALWAYS_INLINE size_t scan_with(struct marks (*look)(const char *block), enum smtp_scan_state *state,
 	struct span in, struct smtp_message *message)
 {
 	struct carry carry = carry_of(*state);
@@ -92,20 +87,24 @@ static ALWAYS_INLINE size_t scan_with(struct classifier classifier, enum smtp_sc
 	bool ended = false;
 	size_t at = 0;
 	while (!ended && in.len - at >= BLOCK) {
-		const char *block = in.data + at;
-		bool carried = carry.line_start | carry.cr | carry.dot | carry.dot_cr;
-		if (!carried && classifier.is_plain(block)) {
+		struct marks marks = look(in.data + at);
+		/* Nearly every block: each LF behind a CR, each CR before an LF, no dot at a line's start. */
+		uint64_t odd = (marks.lf ^ (marks.cr << 1 | carry.cr)) | marks.nul |
+			(marks.dot & (marks.lf << 1 | carry.line_start)) | carry.dot | carry.dot_cr;
+		if (__builtin_expect(!odd, 1)) {
+			carry.cr = marks.cr >> (BLOCK - 1);
+			carry.line_start = marks.lf >> (BLOCK - 1);
 			sum.octets += BLOCK;
 			at += BLOCK;
 			continue;
 		}
-		at += scan_block(classifier.marks(block), BLOCK, &carry, &sum, &ended);
+		at += scan_block(marks, BLOCK, &carry, &sum, &ended);
 	}
 	if (!ended && at < in.len) {
 		char block[BLOCK] = {0};
 		unsigned len = (unsigned)(in.len - at);
 		memcpy(block, in.data + at, len);
-		at += scan_block(classifier.marks(block), len, &carry, &sum, &ended);
+		at += scan_block(look(block), len, &carry, &sum, &ended);
 	}
 	message->octets += sum.octets;
 	message->flags |= sum.flags;
@@ -118,31 +117,37 @@ static bool usable_everywhere(void)
 	return true;
 }
 
-static inline bool is_plain_portable(const char *block)
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* A word of eight bytes at a time: a bit for each that is equal, gathered by multiplying. */
+static inline uint64_t equal_portable(const char *block, char c)
 {
-	unsigned special = 0;
-	for (unsigned i = 0; i < BLOCK; i++)
-		special |= (unsigned char)block[i] <= '\r';
-	return !special;
+	const uint64_t low = EACH_BYTE(0x7f), want = EACH_BYTE((unsigned char)c);
+	uint64_t mask = 0;
+	for (unsigned i = 0; i < BLOCK / 8; i++) {
+		uint64_t word;
+		memcpy(&word, block + 8 * i, sizeof(word));
+		uint64_t differs = le64toh(word) ^ want;
+		uint64_t equal = ~(((differs & low) + low) | differs | low) >> 7;
+		mask |= (equal * UINT64_C(0x0102040810204080) >> 56) << (8 * i);
+	}
+	return mask;
 }
 
 static inline struct marks marks_portable(const char *block)
 {
-	struct marks marks = {0};
-	for (unsigned i = 0; i < BLOCK; i++) {
-		marks.cr |= (uint64_t)(block[i] == '\r') << i;
-		marks.lf |= (uint64_t)(block[i] == '\n') << i;
-		marks.dot |= (uint64_t)(block[i] == '.') << i;
-		marks.nul |= (uint64_t)(block[i] == '\0') << i;
-	}
-	return marks;
+	return (struct marks){
+		.cr = equal_portable(block, '\r'),
+		.lf = equal_portable(block, '\n'),
+		.dot = equal_portable(block, '.'),
+		.nul = equal_portable(block, '\0'),
+	};
 }
 
 static size_t scan_portable(
 	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	static const struct classifier portable = {is_plain_portable, marks_portable};
-	return scan_with(portable, state, in, message);
+	return scan_with(marks_portable, state, in, message);
 }
 
 #if defined(__x86_64__)
@@ -156,15 +161,6 @@ static inline uint64_t equal_sse2(const __m128i v[4], char c)
 		mask |= (uint64_t)bits << (16 * i);
 	}
 	return mask;
-}
-
-static inline bool is_plain_sse2(const char *block)
-{
-	__m128i low = _mm_loadu_si128((const __m128i *)block);
-	for (unsigned i = 1; i < 4; i++)
-		low = _mm_min_epu8(low, _mm_loadu_si128((const __m128i *)block + i));
-	__m128i special = _mm_cmpeq_epi8(_mm_min_epu8(low, _mm_set1_epi8('\r')), low);
-	return !_mm_movemask_epi8(special);
 }
 
 static inline struct marks marks_sse2(const char *block)
@@ -182,8 +178,7 @@ static inline struct marks marks_sse2(const char *block)
 
 static size_t scan_sse2(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	static const struct classifier sse2 = {is_plain_sse2, marks_sse2};
-	return scan_with(sse2, state, in, message);
+	return scan_with(marks_sse2, state, in, message);
 }
 
 #define TARGET_AVX2 __attribute__((target("avx2")))
@@ -201,15 +196,6 @@ TARGET_AVX2 static inline uint64_t equal_avx2(__m256i a, __m256i b, char c)
 	return (uint64_t)high << 32 | low;
 }
 
-TARGET_AVX2 static inline bool is_plain_avx2(const char *block)
-{
-	__m256i a = _mm256_loadu_si256((const __m256i *)block);
-	__m256i b = _mm256_loadu_si256((const __m256i *)block + 1);
-	__m256i low = _mm256_min_epu8(a, b);
-	__m256i special = _mm256_cmpeq_epi8(_mm256_min_epu8(low, _mm256_set1_epi8('\r')), low);
-	return _mm256_testz_si256(special, special);
-}
-
 TARGET_AVX2 static inline struct marks marks_avx2(const char *block)
 {
 	__m256i a = _mm256_loadu_si256((const __m256i *)block);
@@ -225,8 +211,7 @@ TARGET_AVX2 static inline struct marks marks_avx2(const char *block)
 TARGET_AVX2 static size_t scan_avx2(
 	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	static const struct classifier avx2 = {is_plain_avx2, marks_avx2};
-	return scan_with(avx2, state, in, message);
+	return scan_with(marks_avx2, state, in, message);
 }
 
 #endif

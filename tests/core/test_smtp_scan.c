@@ -91,7 +91,9 @@ static unsigned random_state;
 /* Mostly what bodies are made of, in an order that nobody would send. */
 static void fill_with_soup(char *to, size_t len)
 {
-	static const struct span bits[] = {
+	static char plain[150];
+	memset(plain, 'x', sizeof(plain));
+	const struct span bits[] = {
 		{"\r\n", 2},
 		{"\r", 1},
 		{"\n", 1},
@@ -102,6 +104,7 @@ static void fill_with_soup(char *to, size_t len)
 		{"\r\n..", 4},
 		{"a", 1},
 		{"bcdefghijklmnopqrstuvwxyz\t0123456789", 37},
+		{plain, sizeof(plain)},
 		{"\r\n.\r\n", 5},
 	};
 	/* The last one ends the scan: rare, or little else would be seen. */
@@ -190,6 +193,22 @@ START_TEST(bodies_are_counted_as_written)
 }
 END_TEST
 
+START_TEST(a_state_is_not_lost_before_a_plain_block)
+{
+	static const char *const starts[] = {"", "a", "a\r", "a\r\n", ".", ".\r"};
+	const struct smtp_scanner *scanner = &smtp_scanners[_i];
+	if (!scanner->usable())
+		return;
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		size_t start = strlen(starts[i]), len = start + 64;
+		char *body = fenced_end - len;
+		memcpy(body, starts[i], start);
+		memset(body + start, 'x', 64);
+		check_scanner(scanner, (struct span){body, len}, start);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	int scanners = 0;
@@ -203,6 +222,7 @@ int main(void)
 		tcase, bodies_are_counted_as_written, 0, sizeof(bodies) / sizeof(bodies[0]));
 	tcase_add_loop_test(tcase, every_scanner_agrees_with_the_table, 0, scanners);
 	tcase_add_loop_test(tcase, the_end_is_found_at_every_offset_and_cut, 0, scanners);
+	tcase_add_loop_test(tcase, a_state_is_not_lost_before_a_plain_block, 0, scanners);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
