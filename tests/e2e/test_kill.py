@@ -18,6 +18,8 @@ from world import World
 
 KNOCKS_PER_SECOND = 1000
 BATCH = 50
+PILE_UP_S = 0.5
+THAWS_S = (0.002, 0.005, 0.01)
 
 
 class Load:
@@ -57,20 +59,34 @@ class KillTest(unittest.TestCase):
         cls.world = cls.enterClassContext(World())
 
     def test_responder(self) -> None:
-        self.kill_under_load(self.world.mxmirage.kill_responder)
+        log = self.end_under_load(self.kill_responders)
+        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kills")
 
     def test_warden(self) -> None:
-        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
+        log = self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
+        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kill")
 
     def test_warden_and_responder(self) -> None:
-        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
+        log = self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
+        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kill")
 
     def test_stop(self) -> None:
-        self.kill_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop))
+        self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop))
+
+    def kill_responders(self) -> None:
+        """In the course of its work, and at different moments of a crowd of sessions."""
+        mxmirage = self.world.mxmirage
+        mxmirage.kill_responder()
+        for thaw_s in THAWS_S:
+            self.wait_for_messages(50)
+            mxmirage.pile_up(PILE_UP_S, thaw_s)
+            mxmirage.kill_responder()
+            self.assertEqual(self.world.oracle.seen(), {}, "at a kill")
 
     def replace_daemon(self, end: Callable[[], None]) -> None:
         """Some seconds without any process of ours, then a new daemon."""
         mxmirage, oracle = self.world.mxmirage, self.world.oracle
+        mxmirage.pile_up(PILE_UP_S, THAWS_S[0])
         end()
         frames = oracle.frames()
         time.sleep(2)
@@ -78,16 +94,16 @@ class KillTest(unittest.TestCase):
         self.assertGreater(oracle.frames(), frames, "the load had stopped")
         mxmirage.start()
 
-    def kill_under_load(self, kill: Callable[[], None]) -> None:
+    def end_under_load(self, end: Callable[[], None]) -> MailLog:
         world, postfix, mxmirage = self.world, self.world.postfix, self.world.mxmirage
         mark = postfix.mark()
         before, total_before = mxmirage.domains(), mxmirage.status()["messages"]["accepted"]
         with Load(world) as load:
             self.wait_for_messages(100)
             self.assertEqual(world.oracle.seen(), {}, "before")
-            kill()
+            end()
             self.assertGreaterEqual(mxmirage.status()["messages"]["accepted"], total_before + 100,
-                                    "what was counted before the kill is gone")
+                                    "what was counted before the end is gone")
             self.wait_for_messages(100)
         self.assertEqual(world.oracle.seen(), {}, "during")
         postfix.wait_delivered(120)
@@ -95,7 +111,9 @@ class KillTest(unittest.TestCase):
         self.assertEqual(world.oracle.seen(), {}, "after")
         self.assertGreater(load.knocks["started"], KNOCKS_PER_SECOND / 2 * load.knocks["seconds"])
         self.assertGreater(load.knocks["connected"], 100)
-        self.check_counts(postfix.log_since(mark), load.injected, before)
+        log = postfix.log_since(mark)
+        self.check_counts(log, load.injected, before)
+        return log
 
     def wait_for_messages(self, count: int) -> None:
         base = self.world.mxmirage.status()["messages"]["accepted"]

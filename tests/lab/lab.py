@@ -95,6 +95,8 @@ class Lab:
     def __init__(self) -> None:
         if os.geteuid() != 0:
             raise LabError("the lab makes network namespaces: run it as root")
+        if not Path("/etc/resolv.conf").exists():
+            raise LabError("/etc/resolv.conf: missing, and the lab mounts its own over it: make an empty one")
         self.directory = Path(tempfile.mkdtemp(prefix="mxm-lab-"))
         self.directory.chmod(0o755)
         self.resolv_conf = self.directory / "resolv.conf"

@@ -125,6 +125,15 @@ class Mxmirage:
             raise LabError(f"the warden has more than one child: {pids}")
         return pids[0] if pids else None
 
+    def pile_up(self, seconds: float, thaw_seconds: float) -> None:
+        """Stops the responder for a while, then lets it run for a moment: a crowd of sessions has begun
+        and none is done. Without this a kill hardly ever finds one open, so short are they."""
+        responder = self.responder()
+        os.kill(responder, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(responder, signal.SIGCONT)
+        time.sleep(thaw_seconds)
+
     def kill_responder(self) -> None:
         """SIGKILL; returns when another responder stands in its place."""
         killed = self.responder()

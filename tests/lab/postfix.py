@@ -49,6 +49,7 @@ smtp_rcpt_timeout = 5s
 smtp_data_init_timeout = 5s
 smtp_data_xfer_timeout = 5s
 smtp_data_done_timeout = 5s
+in_flow_delay = 0s
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
@@ -130,6 +131,10 @@ class MailLog:
 
     def with_status(self, status: str) -> list[Delivery]:
         return [d for d in self.deliveries if d.status == status]
+
+    def broken_sessions(self) -> int:
+        """How often the server went away in the middle of a session."""
+        return sum("lost connection with" in line for line in self.lines)
 
     def in_doubt(self) -> Counter[str]:
         """Queue id -> how often a session broke off when the whole message may have arrived."""
