@@ -17,8 +17,8 @@
 #define CONF_PATH_DEFAULT "/etc/mxmirage/mxmirage.toml"
 #define CONF_PORTS_MAX    16
 #define CONF_WORKERS_MAX  64
-/* Blocks after merging; one netlink message holds the set elements of so many. */
-#define CONF_EXCLUDE_MAX 512
+/* Blocks after merging: loaded in some 20 ms, and more than a LAN has. */
+#define CONF_EXCLUDE_MAX 10000
 /* In the listeners' range: each port is a socket per worker. */
 #define CONF_LISTEN_PORTS_MAX 64
 /* Rows of a table of counts, per worker: enough to show something, and a bound on the memory. */

@@ -26,4 +26,11 @@ char *conf_file_read(const char *file, size_t *len, struct err *err);
  */
 struct conf *conf_file_text(const char *file, const char *text, size_t len, struct err *err);
 
+/*
+ * The control socket's path by the file, for who asks the daemon: also of a file with mistakes, about
+ * which the daemon is to be asked. The default where the file cannot be read or names none. To be
+ * freed; NULL when out of memory.
+ */
+char *conf_file_socket(const char *file);
+
 #endif

@@ -28,25 +28,6 @@ static size_t body_append(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-/* The socket's path, to be freed; NULL after having said what is wrong. */
-static char *socket_path(const struct options *options)
-{
-	struct err err;
-	size_t len;
-	if (options->socket)
-		return strdup(options->socket);
-	char *text = conf_file_read(options->conf_file, &len, &err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
-	free(text);
-	if (!conf) {
-		fprintf(stderr, "%s\n", err.text);
-		return NULL;
-	}
-	char *path = strdup(conf->admin.socket);
-	conf_unref(conf);
-	return path;
-}
-
 static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 {
 	if (code == CURLE_OPERATION_TIMEDOUT) {
@@ -67,15 +48,13 @@ enum exit_code client_ask(const struct options *options, enum client_method meth
 	json_t **answer)
 {
 	*answer = NULL;
-	char *socket = socket_path(options);
-	if (!socket)
-		return EXIT_CODE_CONFIGURATION;
+	char *socket = options->socket ? strdup(options->socket) : conf_file_socket(options->conf_file);
 	CURL *curl = curl_easy_init();
 	struct body body = {NULL, 0};
 	char url[256];
 	snprintf(url, sizeof(url), "http://mxmirage%s", path);
 	enum exit_code outcome = EXIT_CODE_SOFTWARE;
-	if (!curl)
+	if (!curl || !socket)
 		goto out;
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);

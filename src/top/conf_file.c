@@ -92,3 +92,30 @@ struct conf *conf_file_text(const char *file, const char *text, size_t len, stru
 	toml_free(root);
 	return conf;
 }
+
+static const struct toml_node *item_of(const struct toml_node *table, const char *key)
+{
+	for (size_t i = 0; table && table->type == TOML_TABLE && i < table->count; i++)
+		if (strcmp(table->items[i].key, key) == 0)
+			return &table->items[i];
+	return NULL;
+}
+
+char *conf_file_socket(const char *file)
+{
+	struct err err;
+	size_t len;
+	char *text = conf_file_read(file, &len, &err);
+	struct toml_node *root = text ? toml_read(file, text, len, &err) : NULL;
+	const struct toml_node *named = item_of(item_of(root, "admin"), "socket");
+	struct conf *defaults = conf_new(NULL, NULL, 1, &err);
+	char *socket = NULL;
+	if (named && named->type == TOML_STRING)
+		socket = strdup(named->string);
+	else if (defaults)
+		socket = strdup(defaults->admin.socket);
+	conf_unref(defaults);
+	toml_free(root);
+	free(text);
+	return socket;
+}

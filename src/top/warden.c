@@ -58,6 +58,7 @@ static int warden_read_conf(struct warden *warden, struct conf **conf, char **te
 	if (*conf)
 		return 0;
 	free(*text);
+	*text = NULL;
 	return -EINVAL;
 }
 
