@@ -214,10 +214,34 @@ TARGET_AVX2 static size_t scan_avx2(
 	return scan_with(marks_avx2, state, in, message);
 }
 
+#define TARGET_AVX512 __attribute__((target("avx512bw")))
+
+static bool usable_avx512(void)
+{
+	return __builtin_cpu_supports("avx512bw");
+}
+
+TARGET_AVX512 static inline struct marks marks_avx512(const char *block)
+{
+	__m512i v = _mm512_loadu_si512(block);
+	return (struct marks){
+		.cr = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r')),
+		.lf = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')),
+		.dot = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('.')),
+		.nul = _mm512_cmpeq_epi8_mask(v, _mm512_setzero_si512()),
+	};
+}
+
+TARGET_AVX512 static size_t scan_avx512(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	return scan_with(marks_avx512, state, in, message);
+}
+
 #endif
 
 const struct smtp_scanner smtp_scanners[] = {
 #if defined(__x86_64__)
+	{"avx512", usable_avx512, scan_avx512},
 	{"avx2", usable_avx2, scan_avx2},
 	{"sse2", usable_everywhere, scan_sse2},
 #endif
