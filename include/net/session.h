@@ -29,8 +29,8 @@ extern const struct session_limits session_limits;
 /* Bytes. Two reads for a message of 100 KB, and small enough to stay in the cache between them. */
 #define SESSION_READ_BUFFER (52 * 1024)
 /* Input that a session keeps: what one read brought while its replies are unread, and a command before it. */
-#define SESSION_HELD_MAX    (56 * 1024)
-#define SESSION_OUT_BUFFER  (32 * 1024)
+#define SESSION_HELD_MAX   (56 * 1024)
+#define SESSION_OUT_BUFFER (32 * 1024)
 
 LIST_HEAD(session_list, session);
 
@@ -47,8 +47,8 @@ struct session_shared {
 };
 
 /* 0, or -ENOMEM with err filled. */
-int session_shared_init(struct session_shared *shared, struct event_base *base,
-	struct stats_block *block, const struct policy *policy, struct err *err);
+int session_shared_init(struct session_shared *shared, struct event_base *base, struct stats_block *block,
+	const struct policy *policy, struct err *err);
 /* Closes every session with 421 and frees the buffers. */
 void session_shared_done(struct session_shared *shared);
 
