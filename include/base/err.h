@@ -16,11 +16,9 @@ struct err {
  * Writes the text (cut to fit) and returns code, a negative errno, so that a caller can say
  * `return err_set(err, -EINVAL, "...")`. err may be NULL: then only the code is passed on.
  */
-int err_set(struct err *err, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts a prefix and a colon before the text that err already has. Returns code. */
-int err_prefix(struct err *err, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int err_prefix(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

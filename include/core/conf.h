@@ -84,8 +84,7 @@ struct conf {
  * and the remedy, a line for each mistake; NULL is "(defaults)". workers = 0 is resolved to `cpus`.
  * root may be NULL: all defaults. NULL on failure, err filled.
  */
-struct conf *conf_new(
-	const char *file, const struct toml_node *root, unsigned cpus, struct err *err);
+struct conf *conf_new(const char *file, const struct toml_node *root, unsigned cpus, struct err *err);
 
 /* Takes and gives up a share; the last one frees. Both may be called from any thread. NULL is fine.
  */

@@ -19,12 +19,11 @@ struct conf_key {
 	const char *name;
 	const char *path; /* "section.name" */
 	const struct conf_kind *kind;
-	size_t offset;           /* in struct conf, of what number, choice and text are stored in */
-	size_t size;             /* bytes there; 4 or 8 for a number, 4 for a choice */
-	struct toml_node preset; /* the default, read as if the file held it */
-	uint64_t min, max;       /* number: the range */
-	const char *const
-		*choices; /* choice: the words in the order of their enum, NULL behind them */
+	size_t offset;              /* in struct conf, of what number, choice and text are stored in */
+	size_t size;                /* bytes there; 4 or 8 for a number, 4 for a choice */
+	struct toml_node preset;    /* the default, read as if the file held it */
+	uint64_t min, max;          /* number: the range */
+	const char *const *choices; /* choice: the words in the order of their enum, NULL behind them */
 	/* text: 0, or a negative errno with err naming what is wrong and the remedy. */
 	int (*check)(const char *text, struct err *err);
 	const char *example; /* as it stands behind `=` */
@@ -41,8 +40,7 @@ struct conf_kind {
 		struct conf_mistakes *mistakes);
 	void (*print)(const struct conf_key *key, const struct conf *conf, FILE *to);
 	bool (*equal)(const struct conf_key *key, const struct conf *a, const struct conf *b);
-	void (*drop)(const struct conf_key *key,
-		struct conf *conf); /* frees what conf owns; may be NULL */
+	void (*drop)(const struct conf_key *key, struct conf *conf); /* frees what conf owns; may be NULL */
 };
 
 /* Every key there is, the keys of a section together; ends with a NULL section. */

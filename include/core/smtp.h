@@ -42,12 +42,12 @@
 
 /* What a peer may make grow, and why so far. */
 struct smtp_limits {
-	uint32_t command_line; /* bytes with CRLF; RFC 5321 4.5.3.1.4: 512, and extensions add */
-	uint32_t endless_line; /* a line without an end: give up and close after so many bytes */
-	uint32_t recipients;   /* accepted per transaction; RFC 5321 4.5.3.1.8 asks for 100 */
+	uint32_t command_line;        /* bytes with CRLF; RFC 5321 4.5.3.1.4: 512, and extensions add */
+	uint32_t endless_line;        /* a line without an end: give up and close after so many bytes */
+	uint32_t recipients;          /* accepted per transaction; RFC 5321 4.5.3.1.8 asks for 100 */
 	uint32_t recipient_overshoot; /* 452 replies past that, then 421 and close */
-	uint32_t bad_commands; /* answered 500 to 504 or 555 in a session, then 421 and close */
-	uint64_t message_size; /* octets, announced as SIZE; 0 = no limit */
+	uint32_t bad_commands;        /* answered 500 to 504 or 555 in a session, then 421 and close */
+	uint64_t message_size;        /* octets, announced as SIZE; 0 = no limit */
 };
 
 extern const struct smtp_limits smtp_limits_default;
@@ -107,7 +107,7 @@ struct smtp_path {
 };
 
 struct smtp_message {
-	uint64_t octets; /* as RFC 1870 counts: CRLFs in, transparent dots and the final dot out */
+	uint64_t octets;     /* as RFC 1870 counts: CRLFs in, transparent dots and the final dot out */
 	uint32_t recipients; /* accepted ones */
 	uint32_t flags;      /* enum smtp_flag */
 };
@@ -185,8 +185,7 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
  * The caller ends the session on its own account (time-out, shutdown): appends `421 enhanced text`.
  * The caller closes then.
  */
-void smtp_abort(
-	const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
+void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
 
 enum smtp_waiting smtp_waiting(const struct smtp *smtp);
 

@@ -24,22 +24,22 @@ typedef _Atomic uint32_t stats_u32;
 
 /* Per worker. Order is layout: append only, and raise STATS_VERSION when it changes. */
 enum stats_counter {
-	STATS_CONNECTIONS,        /* accepted */
+	STATS_CONNECTIONS, /* accepted */
 	STATS_CONNECTIONS_CLOSED,
-	STATS_UNDIVERTED,         /* came to the listener itself */
+	STATS_UNDIVERTED, /* came to the listener itself */
 	STATS_UNKNOWN_DESTINATION,
-	STATS_MESSAGES_ACCEPTED,  /* 250 at the end of data */
-	STATS_MESSAGES_TEMPFAIL,  /* ended without acceptance, some 4xx on the way */
-	STATS_MESSAGES_PERMFAIL,  /* the same with 5xx only */
-	STATS_MESSAGES_ABORTED,   /* the connection ended inside a transaction with recipients */
-	STATS_MESSAGES_BYTES,     /* octets of accepted messages */
+	STATS_MESSAGES_ACCEPTED, /* 250 at the end of data */
+	STATS_MESSAGES_TEMPFAIL, /* ended without acceptance, some 4xx on the way */
+	STATS_MESSAGES_PERMFAIL, /* the same with 5xx only */
+	STATS_MESSAGES_ABORTED,  /* the connection ended inside a transaction with recipients */
+	STATS_MESSAGES_BYTES,    /* octets of accepted messages */
 	STATS_RECIPIENTS_ACCEPTED,
 	STATS_RECIPIENTS_TEMPFAIL,
 	STATS_RECIPIENTS_PERMFAIL,
 	STATS_TLS_HANDSHAKES,
 	STATS_TLS_FAILED,
-	STATS_TIMEOUTS,           /* sessions closed because a time-out passed */
-	STATS_ACCEPT_BACKOFFS,    /* times that accept() paused for want of descriptors or memory */
+	STATS_TIMEOUTS,        /* sessions closed because a time-out passed */
+	STATS_ACCEPT_BACKOFFS, /* times that accept() paused for want of descriptors or memory */
 	STATS_COUNTERS,
 };
 
@@ -104,8 +104,8 @@ void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n
  * block's writer. Bounded time whatever the keys. Rows stay valid for the region's life.
  */
 uint32_t stats_row(struct stats_block *block, enum stats_table_id table, struct span key);
-void stats_row_add(struct stats_block *block, enum stats_table_id table, uint32_t row,
-	enum stats_field field, uint64_t n);
+void stats_row_add(struct stats_block *block, enum stats_table_id table, uint32_t row, enum stats_field field,
+	uint64_t n);
 
 /* Readers, from any process that has the region mapped. */
 
@@ -136,10 +136,10 @@ struct stats_kernel {
 	uint64_t packets[RULESET_COUNTERS];
 	uint64_t bytes[RULESET_COUNTERS];
 	bool armed, owner, persist;
-	bool diverting;    /* this daemon was asked to divert */
-	uint64_t read_s;   /* when, since the epoch */
-	uint64_t repairs;  /* times that the rules were found changed and put right */
-	uint64_t starts;   /* of the responder */
+	bool diverting;   /* this daemon was asked to divert */
+	uint64_t read_s;  /* when, since the epoch */
+	uint64_t repairs; /* times that the rules were found changed and put right */
+	uint64_t starts;  /* of the responder */
 };
 
 void stats_kernel_restart(const struct stats *stats);

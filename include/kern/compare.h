@@ -13,8 +13,8 @@
  * table was read with its contents and exists. 0 when it holds what rules ask for and nothing else;
  * -EPROTO with err naming the first difference; -ENOMEM.
  */
-int compare_table(const struct kernel_table *table, const struct ruleset *rules,
-	struct err *err) MX_MUST_CHECK;
+int compare_table(
+	const struct kernel_table *table, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
 
 /* True when chain is the base chain that spec asks for, but for its policy. */
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec);

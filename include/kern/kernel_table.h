@@ -35,13 +35,12 @@ struct kernel_table {
  * Reads the table; contents asks for the rules and elements, too. The caller gives what it gets to
  * kernel_table_done(), also on failure. A table that is not there is no failure.
  */
-int kernel_table_read(struct kernel_table *table, struct nlsock *sock, bool contents,
-	struct err *err) MX_MUST_CHECK;
+int kernel_table_read(
+	struct kernel_table *table, struct nlsock *sock, bool contents, struct err *err) MX_MUST_CHECK;
 void kernel_table_done(struct kernel_table *table);
 
 /* Reads flags and owner alone. */
-int kernel_table_read_head(
-	struct kernel_table *table, struct nlsock *sock, struct err *err) MX_MUST_CHECK;
+int kernel_table_read_head(struct kernel_table *table, struct nlsock *sock, struct err *err) MX_MUST_CHECK;
 
 /* The counter of that name among objects, or NULL. */
 struct nftnl_obj *kernel_counter_find(struct nftnl_obj_list *objects, const char *name);

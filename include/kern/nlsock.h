@@ -38,7 +38,7 @@ struct nlbatch {
 /* What the kernel refused. */
 struct nlbatch_refusal {
 	const char *what; /* lives as long as the batch; the batch itself: "the batch" */
-	size_t index; /* of the message, in the order of nlbatch_add(); SIZE_MAX: the batch itself
+	size_t index;     /* of the message, in the order of nlbatch_add(); SIZE_MAX: the batch itself
 		       */
 };
 
@@ -47,8 +47,7 @@ int nlsock_open(struct nlsock *sock, struct err *err) MX_MUST_CHECK;
 void nlsock_close(struct nlsock *sock);
 
 /* Starts a batch that the kernel takes only if the ruleset is still of this generation. */
-int nlbatch_init(
-	struct nlbatch *batch, const struct nlsock *sock, uint32_t generation) MX_MUST_CHECK;
+int nlbatch_init(struct nlbatch *batch, const struct nlsock *sock, uint32_t generation) MX_MUST_CHECK;
 void nlbatch_done(struct nlbatch *batch);
 
 /*
@@ -56,8 +55,8 @@ void nlbatch_done(struct nlbatch *batch);
  * NLM_F_REQUEST and NLM_F_ACK; the format describes its object. The caller appends attributes until
  * the next call. NULL when memory ran out; then nlsock_commit() says so, too.
  */
-struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flags,
-	const char *format, ...) __attribute__((format(printf, 4, 5)));
+struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flags, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /*
  * Sends the batch and collects every answer. 0 when all of it stands; else a negative errno, err
@@ -79,7 +78,7 @@ struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, u
  * object), the callback's, or -EINTR where the ruleset changed during a listing. Fills no err: what
  * was asked for is known to the caller.
  */
-int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback,
-	void *data) MX_MUST_CHECK;
+int nlsock_request(
+	struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data) MX_MUST_CHECK;
 
 #endif

@@ -34,7 +34,7 @@ extern const struct origdst_finder origdst_finders[];
  * Finds fd's original destination. v4-mapped addresses come out as AF_INET in original. peer is the
  * address that accept() gave.
  */
-enum origdst_result origdst_find(const struct origdst_finder *finders, int fd,
-	const struct sockaddr *peer, struct sockaddr_storage *original);
+enum origdst_result origdst_find(const struct origdst_finder *finders, int fd, const struct sockaddr *peer,
+	struct sockaddr_storage *original);
 
 #endif

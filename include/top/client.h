@@ -17,7 +17,7 @@ enum client_method {
  * Asks for path ("/api/v1/status") and sets *answer, a new reference. EXIT_CODE_OK, or a code for the
  * verb to end with, after having said on standard error what is wrong and what to do.
  */
-enum exit_code client_ask(const struct options *options, enum client_method method, const char *path,
-	json_t **answer);
+enum exit_code client_ask(
+	const struct options *options, enum client_method method, const char *path, json_t **answer);
 
 #endif

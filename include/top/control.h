@@ -15,11 +15,11 @@
 
 enum control_type {
 	/* To the responder, in this order at its start. */
-	CONTROL_COUNTS,   /* fds: the counts' file */
-	CONTROL_CONFIG,   /* text: the file's name; fds: its content; again at each reload */
-	CONTROL_ADMIN,    /* fds: the control socket's listener */
-	CONTROL_WORKER,   /* fds: one worker's listeners */
-	CONTROL_START,    /* value: when the daemon started, seconds since the epoch */
+	CONTROL_COUNTS,    /* fds: the counts' file */
+	CONTROL_CONFIG,    /* text: the file's name; fds: its content; again at each reload */
+	CONTROL_ADMIN,     /* fds: the control socket's listener */
+	CONTROL_WORKER,    /* fds: one worker's listeners */
+	CONTROL_START,     /* value: when the daemon started, seconds since the epoch */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
 

@@ -9,9 +9,9 @@
 
 enum exit_code {
 	EXIT_CODE_OK = 0,
-	EXIT_CODE_FALSE = 1,        /* a checked statement is false */
+	EXIT_CODE_FALSE = 1, /* a checked statement is false */
 	EXIT_CODE_USAGE = 2,
-	EXIT_CODE_LEAK = 3,         /* leak, or not leak-proof */
+	EXIT_CODE_LEAK = 3, /* leak, or not leak-proof */
 	EXIT_CODE_TIMED_OUT = 4,
 	EXIT_CODE_UNREACHABLE = 69, /* the daemon does not answer */
 	EXIT_CODE_SOFTWARE = 70,    /* something failed that should not */

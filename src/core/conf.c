@@ -50,19 +50,17 @@ static void section_unknown(const struct toml_node *node, struct conf_mistakes *
 			bare = key;
 	}
 	if (bare)
-		conf_mistake(mistakes, node->line,
-			"key \"%s\" stands outside a section; put it below [%s]", bare->name,
-			bare->section);
+		conf_mistake(mistakes, node->line, "key \"%s\" stands outside a section; put it below [%s]",
+			bare->name, bare->section);
 	else if (suggest.best)
-		conf_mistake(mistakes, node->line, "unknown section [%.64s] (did you mean [%s]?)",
-			node->key, suggest.best);
+		conf_mistake(mistakes, node->line, "unknown section [%.64s] (did you mean [%s]?)", node->key,
+			suggest.best);
 	else
-		conf_mistake(mistakes, node->line, "unknown section [%.64s]; there are %s",
-			node->key, possible);
+		conf_mistake(
+			mistakes, node->line, "unknown section [%.64s]; there are %s", node->key, possible);
 }
 
-static void key_unknown(
-	const char *section, const struct toml_node *node, struct conf_mistakes *mistakes)
+static void key_unknown(const char *section, const struct toml_node *node, struct conf_mistakes *mistakes)
 {
 	char possible[256] = "";
 	struct conf_suggest suggest = {.word = node->key};
@@ -76,20 +74,17 @@ static void key_unknown(
 		}
 	}
 	if (elsewhere)
-		conf_mistake(mistakes, node->line,
-			"unknown key \"%.64s\" in [%s] (it belongs in [%s])", node->key, section,
-			elsewhere);
+		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s] (it belongs in [%s])",
+			node->key, section, elsewhere);
 	else if (suggest.best)
-		conf_mistake(mistakes, node->line,
-			"unknown key \"%.64s\" in [%s] (did you mean \"%s\"?)", node->key, section,
-			suggest.best);
+		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s] (did you mean \"%s\"?)",
+			node->key, section, suggest.best);
 	else
-		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s]; there are %s",
-			node->key, section, possible);
+		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s]; there are %s", node->key,
+			section, possible);
 }
 
-static void section_read(
-	const struct toml_node *section, struct conf *conf, struct conf_mistakes *mistakes)
+static void section_read(const struct toml_node *section, struct conf *conf, struct conf_mistakes *mistakes)
 {
 	if (!section_exists(section->key)) {
 		section_unknown(section, mistakes);
@@ -127,8 +122,7 @@ static unsigned line_find(const struct toml_node *root, const char *section, con
 }
 
 /* What concerns two keys at once; each was found good by itself. */
-static void pairs_check(
-	const struct conf *conf, const struct toml_node *root, struct conf_mistakes *mistakes)
+static void pairs_check(const struct conf *conf, const struct toml_node *root, struct conf_mistakes *mistakes)
 {
 	for (size_t i = 0; i < conf->divert.port_count; i++) {
 		unsigned port = conf->divert.ports[i];
@@ -147,8 +141,8 @@ static void pairs_check(
 		unsigned line = line_find(root, "counts", "file");
 		if (!line)
 			line = line_find(root, "admin", "socket");
-		conf_mistake(mistakes, line,
-			"counts.file and admin.socket are the same path; give each its own");
+		conf_mistake(
+			mistakes, line, "counts.file and admin.socket are the same path; give each its own");
 	}
 }
 
@@ -170,8 +164,7 @@ static void conf_free(struct conf *conf)
 	free(conf);
 }
 
-struct conf *conf_new(
-	const char *file, const struct toml_node *root, unsigned cpus, struct err *err)
+struct conf *conf_new(const char *file, const struct toml_node *root, unsigned cpus, struct err *err)
 {
 	struct err unread;
 	if (!file)
@@ -205,8 +198,7 @@ const struct conf *conf_ref(const struct conf *conf)
 {
 	/* Whoever takes a share has one already: nothing is to be ordered. */
 	if (conf)
-		atomic_fetch_add_explicit(
-			&((struct conf *)conf)->references, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&((struct conf *)conf)->references, 1, memory_order_relaxed);
 	return conf;
 }
 
@@ -247,8 +239,7 @@ void conf_print(const struct conf *conf, FILE *to)
 		meaning_print(key->meaning, to);
 		fputs("# Default: ", to);
 		conf_node_print(&key->preset, to);
-		fprintf(to, "%s\n%s = ", key->restart ? "; a change needs a restart" : "",
-			key->name);
+		fprintf(to, "%s\n%s = ", key->restart ? "; a change needs a restart" : "", key->name);
 		key->kind->print(key, conf, to);
 		fputc('\n', to);
 	}

@@ -75,9 +75,8 @@ int conf_block_parse(const char *text, struct conf_block *block, struct err *err
 	int bits = (int)family_bits(got.family);
 	int prefix = text[len] ? prefix_parse(text + len + 1) : bits;
 	if (prefix < 0 || prefix > bits)
-		return err_set(err, -EINVAL,
-			"\"%.64s\" has a bad prefix length; write a number from 1 to %d", text,
-			bits);
+		return err_set(err, -EINVAL, "\"%.64s\" has a bad prefix length; write a number from 1 to %d",
+			text, bits);
 	got.prefix = (uint8_t)prefix;
 
 	bool is_mapped = got.family == AF_INET6 && memcmp(got.address, mapped, sizeof(mapped)) == 0;

@@ -74,8 +74,8 @@ static const char *type_name(enum toml_type type)
 static void type_mistake(
 	const struct conf_key *key, const struct toml_node *node, struct conf_mistakes *mistakes)
 {
-	conf_mistake(mistakes, node->line, "%s wants %s, not %s; write %s = %s", key->path,
-		key->kind->wants, type_name(node->type), key->name, key->example);
+	conf_mistake(mistakes, node->line, "%s wants %s, not %s; write %s = %s", key->path, key->kind->wants,
+		type_name(node->type), key->name, key->example);
 }
 
 void conf_key_read(const struct conf_key *key, const struct toml_node *node, struct conf *conf,
@@ -93,9 +93,8 @@ bool conf_items_check(const struct conf_key *key, const struct toml_node *node, 
 	for (size_t i = 0; i < node->count; i++)
 		if (node->items[i].type != type) {
 			conf_mistake(mistakes, node->items[i].line,
-				"%s wants %s; item %zu is %s; write %s = %s", key->path,
-				key->kind->wants, i + 1, type_name(node->items[i].type), key->name,
-				key->example);
+				"%s wants %s; item %zu is %s; write %s = %s", key->path, key->kind->wants,
+				i + 1, type_name(node->items[i].type), key->name, key->example);
 			return false;
 		}
 	return true;
@@ -111,15 +110,13 @@ static void number_read(const struct conf_key *key, const struct toml_node *node
 {
 	if (!in_range(node->integer, key->min, key->max)) {
 		conf_mistake(mistakes, node->line,
-			"%s = %" PRId64 " is out of range; write a number from %" PRIu64
-			" to %" PRIu64,
+			"%s = %" PRId64 " is out of range; write a number from %" PRIu64 " to %" PRIu64,
 			key->path, node->integer, key->min, key->max);
 		return;
 	}
 	uint64_t wide = (uint64_t)node->integer;
 	uint32_t narrow = (uint32_t)wide;
-	memcpy(place(key, conf), key->size == sizeof(wide) ? (void *)&wide : (void *)&narrow,
-		key->size);
+	memcpy(place(key, conf), key->size == sizeof(wide) ? (void *)&wide : (void *)&narrow, key->size);
 }
 
 static void number_print(const struct conf_key *key, const struct conf *conf, FILE *to)
@@ -158,8 +155,8 @@ static void choice_read(const struct conf_key *key, const struct toml_node *node
 		snprintf(possible + used, sizeof(possible) - used, "%s\"%s\"", i ? " or " : "",
 			key->choices[i]);
 	}
-	conf_mistake(mistakes, node->line, "%s = \"%.32s\" is not possible; write %s%s%s%s",
-		key->path, node->string, possible, suggest.best ? " (did you mean \"" : "",
+	conf_mistake(mistakes, node->line, "%s = \"%.32s\" is not possible; write %s%s%s%s", key->path,
+		node->string, possible, suggest.best ? " (did you mean \"" : "",
 		suggest.best ? suggest.best : "", suggest.best ? "\"?)" : "");
 }
 

@@ -3,8 +3,7 @@
 
 #define KEY(section_, name_) .section = section_, .name = name_, .path = section_ "." name_
 /* Where a key's value is stored, for its row. */
-#define STORED(member) \
-	.offset = offsetof(struct conf, member), .size = sizeof(((struct conf *)0)->member)
+#define STORED(member) .offset = offsetof(struct conf, member), .size = sizeof(((struct conf *)0)->member)
 #define INTEGER(value)                                              \
 	{                                                           \
 		.type = TOML_INTEGER, .line = 0, .integer = (value) \
@@ -34,8 +33,7 @@ const struct conf_key conf_keys[] = {
 		.kind = &conf_kind_ports,
 		.preset = {.type = TOML_ARRAY, .items = &port_25, .count = 1},
 		.example = "[25, 587]",
-		.meaning =
-			"The TCP ports whose outbound connections are diverted, 1 to 16 of them.",
+		.meaning = "The TCP ports whose outbound connections are diverted, 1 to 16 of them.",
 	},
 	{
 		KEY("divert", "exclude"),
@@ -122,8 +120,7 @@ const struct conf_key conf_keys[] = {
 		.preset = STRING("/run/mxmirage/counts"),
 		.check = conf_text_path,
 		.example = "\"/run/mxmirage/counts\"",
-		.meaning =
-			"The counters' memory, which outlives the processes. Keep it on a tmpfs.",
+		.meaning = "The counters' memory, which outlives the processes. Keep it on a tmpfs.",
 		.restart = true,
 	},
 	{

@@ -45,8 +45,7 @@ void conf_mistake(struct conf_mistakes *mistakes, unsigned line, const char *for
 int conf_mistakes_end(struct conf_mistakes *mistakes)
 {
 	if (mistakes->left_out)
-		snprintf(mistakes->err->text + mistakes->used,
-			sizeof(mistakes->err->text) - mistakes->used, "\nand %u more",
-			mistakes->left_out);
+		snprintf(mistakes->err->text + mistakes->used, sizeof(mistakes->err->text) - mistakes->used,
+			"\nand %u more", mistakes->left_out);
 	return mistakes->count ? -EINVAL : 0;
 }

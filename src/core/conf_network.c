@@ -26,8 +26,8 @@ static void ports_read(const struct conf_key *key, const struct toml_node *node,
 		int64_t port = node->items[i].integer;
 		if (port < 1 || port > UINT16_MAX) {
 			conf_mistake(mistakes, node->items[i].line,
-				"%s: %" PRId64 " is not a port; write a number from 1 to %d",
-				key->path, port, UINT16_MAX);
+				"%s: %" PRId64 " is not a port; write a number from 1 to %d", key->path, port,
+				UINT16_MAX);
 			return;
 		}
 		ports[i] = (uint16_t)port;
@@ -52,8 +52,7 @@ static bool ports_equal(const struct conf_key *key, const struct conf *a, const 
 {
 	(void)key;
 	return a->divert.port_count == b->divert.port_count &&
-	       memcmp(a->divert.ports, b->divert.ports,
-		       a->divert.port_count * sizeof(*a->divert.ports)) == 0;
+	       memcmp(a->divert.ports, b->divert.ports, a->divert.port_count * sizeof(*a->divert.ports)) == 0;
 }
 
 const struct conf_kind conf_kind_ports = {
@@ -73,8 +72,8 @@ static void exclude_drop(const struct conf_key *key, struct conf *conf)
 }
 
 /* Fills blocks, one for each item; each item that is none is a mistake of its own. */
-static bool blocks_parse(const struct conf_key *key, const struct toml_node *node,
-	struct conf_block *blocks, struct conf_mistakes *mistakes)
+static bool blocks_parse(const struct conf_key *key, const struct toml_node *node, struct conf_block *blocks,
+	struct conf_mistakes *mistakes)
 {
 	bool good = true;
 	for (size_t i = 0; i < node->count; i++) {
@@ -110,8 +109,8 @@ static bool blocks_check(const struct conf_key *key, const struct toml_node *nod
 	return true;
 }
 
-static void exclude_read(const struct conf_key *key, const struct toml_node *node,
-	struct conf *conf, struct conf_mistakes *mistakes)
+static void exclude_read(const struct conf_key *key, const struct toml_node *node, struct conf *conf,
+	struct conf_mistakes *mistakes)
 {
 	if (!conf_items_check(key, node, TOML_STRING, mistakes))
 		return;
@@ -197,12 +196,12 @@ static void range_read(const struct conf_key *key, const struct toml_node *node,
 			"%s",
 			key->path, node->string, UINT16_MAX, key->name, key->example);
 	} else if (first > last) {
-		conf_mistake(mistakes, node->line, "%s = \"%s\" runs backwards; write \"%u-%u\"",
-			key->path, node->string, last, first);
+		conf_mistake(mistakes, node->line, "%s = \"%s\" runs backwards; write \"%u-%u\"", key->path,
+			node->string, last, first);
 	} else if (last - first >= CONF_LISTEN_PORTS_MAX) {
 		conf_mistake(mistakes, node->line,
-			"%s = \"%s\" has %u ports; at most %d are possible, as in \"%u-%u\"",
-			key->path, node->string, last - first + 1, CONF_LISTEN_PORTS_MAX, first,
+			"%s = \"%s\" has %u ports; at most %d are possible, as in \"%u-%u\"", key->path,
+			node->string, last - first + 1, CONF_LISTEN_PORTS_MAX, first,
 			first + CONF_LISTEN_PORTS_MAX - 1);
 	} else {
 		conf->listen.port_first = (uint16_t)first;
@@ -222,8 +221,7 @@ static void range_print(const struct conf_key *key, const struct conf *conf, FIL
 static bool range_equal(const struct conf_key *key, const struct conf *a, const struct conf *b)
 {
 	(void)key;
-	return a->listen.port_first == b->listen.port_first &&
-	       a->listen.port_last == b->listen.port_last;
+	return a->listen.port_first == b->listen.port_first && a->listen.port_last == b->listen.port_last;
 }
 
 const struct conf_kind conf_kind_range = {

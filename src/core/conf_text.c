@@ -22,9 +22,8 @@ static bool label_valid(const char *label, size_t len)
 int conf_text_hostname(const char *text, struct err *err)
 {
 	if (strlen(text) > HOSTNAME_MAX)
-		return err_set(err, -EINVAL,
-			"\"%.32s...\" is longer than a host name's %d bytes; shorten it", text,
-			HOSTNAME_MAX);
+		return err_set(err, -EINVAL, "\"%.32s...\" is longer than a host name's %d bytes; shorten it",
+			text, HOSTNAME_MAX);
 	const char *label = text;
 	for (;;) {
 		size_t len = strcspn(label, ".");
@@ -57,12 +56,10 @@ static int path_check(const char *text, size_t max, struct err *err)
 			"wherever the program is started",
 			text);
 	if (text[len - 1] == '/')
-		return err_set(
-			err, -EINVAL, "\"%.64s\" names a directory; name a file in it", text);
+		return err_set(err, -EINVAL, "\"%.64s\" names a directory; name a file in it", text);
 	if (len > max)
 		return err_set(err, -EINVAL,
-			"\"%.32s...\" has %zu bytes; at most %zu are possible, shorten it", text,
-			len, max);
+			"\"%.32s...\" has %zu bytes; at most %zu are possible, shorten it", text, len, max);
 	return 0;
 }
 
@@ -85,8 +82,7 @@ int conf_text_user(const char *text, struct err *err)
 		return err_set(err, -EINVAL,
 			"the responder must have no privilege; name a user of its own, or leave "
 			"the key out");
-	if (len > USER_MAX || !strchr(LETTERS "_", text[0]) ||
-		strspn(text, LETTERS DIGITS "_.-") != len)
+	if (len > USER_MAX || !strchr(LETTERS "_", text[0]) || strspn(text, LETTERS DIGITS "_.-") != len)
 		return err_set(err, -EINVAL,
 			"\"%.64s\" is not a user's name; write a name such as \"mxmirage\", no "
 			"number",

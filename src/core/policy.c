@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPAN(text) {text, sizeof(text) - 1}
+#define SPAN(text)                     \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
 
 /* Outcomes that a sender asks for by a word in the recipient's local part, as the smart sink has them. */
 static const struct {

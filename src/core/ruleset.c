@@ -15,14 +15,12 @@
 #define GUARD_PRIORITY  INT_MAX
 
 static const struct ruleset_chain_spec chains[RULESET_CHAINS] = {
-	[RULESET_DIVERT_PREROUTING] = {"divert_prerouting", "nat", NF_INET_PRE_ROUTING,
-		DIVERT_PRIORITY},
+	[RULESET_DIVERT_PREROUTING] = {"divert_prerouting", "nat", NF_INET_PRE_ROUTING, DIVERT_PRIORITY},
 	[RULESET_DIVERT_OUTPUT] = {"divert_output", "nat", NF_INET_LOCAL_OUT, DIVERT_PRIORITY},
 	[RULESET_GUARD_INPUT] = {"guard_input", "filter", NF_INET_LOCAL_IN, 0},
 	[RULESET_GUARD_FORWARD] = {"guard_forward", "filter", NF_INET_FORWARD, GUARD_PRIORITY},
 	[RULESET_GUARD_OUTPUT] = {"guard_output", "filter", NF_INET_LOCAL_OUT, GUARD_PRIORITY},
-	[RULESET_GUARD_POSTROUTING] = {"guard_postrouting", "filter", NF_INET_POST_ROUTING,
-		GUARD_PRIORITY},
+	[RULESET_GUARD_POSTROUTING] = {"guard_postrouting", "filter", NF_INET_POST_ROUTING, GUARD_PRIORITY},
 };
 
 #define TERM(name, ...)                               \
@@ -47,11 +45,10 @@ static const struct ruleset_chain_spec chains[RULESET_CHAINS] = {
 #define REDIRECT    TERM(REDIRECT)
 
 /* The number of terms counts itself. */
-#define RULE(in, ...)                                                        \
-	{                                                                    \
-		.chain = RULESET_##in, .terms = {__VA_ARGS__},               \
-		.term_count = sizeof((struct ruleset_term[]){__VA_ARGS__}) / \
-			      sizeof(struct ruleset_term),                   \
+#define RULE(in, ...)                                                                                     \
+	{                                                                                                 \
+		.chain = RULESET_##in, .terms = {__VA_ARGS__},                                            \
+		.term_count = sizeof((struct ruleset_term[]){__VA_ARGS__}) / sizeof(struct ruleset_term), \
 	}
 
 /*
@@ -99,8 +96,7 @@ static const struct ruleset_rule rules[] = {
 	RULE(GUARD_POSTROUTING, TCP, ORIGINAL, WAS_DPORT, COUNT(DROPPED_POSTROUTING), DROP),
 };
 
-_Static_assert(
-	sizeof(rules) / sizeof(rules[0]) <= RULESET_RULES_MAX, "RULESET_RULES_MAX is too small");
+_Static_assert(sizeof(rules) / sizeof(rules[0]) <= RULESET_RULES_MAX, "RULESET_RULES_MAX is too small");
 
 const char *ruleset_counter_name(enum ruleset_counter counter)
 {
@@ -140,8 +136,8 @@ struct ruleset *ruleset_new(const struct conf *conf, struct err *err)
 	ruleset->listen_last = conf->listen.port_last;
 
 	memcpy(storage->ports, conf->divert.ports, sizeof(storage->ports));
-	ruleset->sets[RULESET_PORTS] = (struct ruleset_set_spec){"ports", RULESET_SET_SERVICE,
-		.ports = storage->ports, .count = conf->divert.port_count};
+	ruleset->sets[RULESET_PORTS] = (struct ruleset_set_spec){
+		"ports", RULESET_SET_SERVICE, .ports = storage->ports, .count = conf->divert.port_count};
 
 	size_t v4 = 0;
 	for (size_t i = 0; i < count; i++) {

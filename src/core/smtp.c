@@ -35,8 +35,7 @@ static void close_with(struct smtp *smtp, const struct smtp_reply *reply, struct
 /* Puts out the engine's own reply to a command, and counts the bad ones. */
 static void answer(struct smtp *smtp, const struct smtp_reply *reply, struct smtp_out *out)
 {
-	static const struct smtp_reply too_many =
-		SMTP_REPLY(421, "4.7.0", "Too many errors, closing");
+	static const struct smtp_reply too_many = SMTP_REPLY(421, "4.7.0", "Too many errors, closing");
 	bool bad = (reply->code >= 500 && reply->code <= 504) || reply->code == 555;
 	if (bad && smtp->state != SMTP_STATE_CLOSED &&
 		smtp->bad_commands++ >= smtp->profile->limits.bad_commands)
@@ -99,8 +98,7 @@ static bool read_unended_line(struct smtp *smtp, struct span in, size_t *used, s
 
 static bool read_line(struct smtp *smtp, struct span in, size_t *used, struct smtp_out *out)
 {
-	static const struct smtp_reply bare_lf =
-		SMTP_REPLY(550, "5.5.2", "Line ended by a bare LF, closing");
+	static const struct smtp_reply bare_lf = SMTP_REPLY(550, "5.5.2", "Line ended by a bare LF, closing");
 	static const struct smtp_reply bare_cr = SMTP_REPLY(500, "5.5.2", "CR inside a line");
 	static const struct smtp_reply too_long = SMTP_REPLY(500, "5.5.2", "Line too long");
 	const struct smtp_limits *limits = &smtp->profile->limits;
@@ -145,8 +143,7 @@ static bool read_next(struct smtp *smtp, struct span in, size_t *used, struct sm
 /* Before the banner: asks for the decision. True where the peer has not waited for it. */
 static bool greet(struct smtp *smtp, struct span in, struct smtp_out *out)
 {
-	static const struct smtp_reply early =
-		SMTP_REPLY(554, "5.5.1", "Input before the banner, closing");
+	static const struct smtp_reply early = SMTP_REPLY(554, "5.5.1", "Input before the banner, closing");
 	smtp->phase = SMTP_PHASE_CONNECT;
 	smtp->pending = SMTP_PENDING_DECISION;
 	if (in.len)
@@ -213,8 +210,7 @@ static void accept_phase(struct smtp *smtp)
 static const struct smtp_reply *find_fault(const struct smtp *smtp)
 {
 	static const struct smtp_reply bare_lf = SMTP_REPLY(550, "5.5.2", "Bare LF in the message");
-	static const struct smtp_reply too_large =
-		SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
+	static const struct smtp_reply too_large = SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
 	uint64_t limit = smtp->profile->limits.message_size;
 	if (smtp->message.flags & SMTP_FLAG_BARE_LF)
 		return &bare_lf;
@@ -232,8 +228,7 @@ static struct span name_host(const struct smtp *smtp, char *text, size_t size)
 	else if (!smtp->ehlo)
 		len = snprintf(text, size, "%s", profile->hostname);
 	else if (limit)
-		len = snprintf(
-			text, size, "%s\nSIZE %" PRIu64 "\n" EXTENSIONS, profile->hostname, limit);
+		len = snprintf(text, size, "%s\nSIZE %" PRIu64 "\n" EXTENSIONS, profile->hostname, limit);
 	else
 		len = snprintf(text, size, "%s\nSIZE\n" EXTENSIONS, profile->hostname);
 	return (struct span){text, len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1};
@@ -281,8 +276,7 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
 	return code;
 }
 
-void smtp_abort(
-	const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out)
+void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out)
 {
 	(void)smtp;
 	smtp_text_reply(&(struct smtp_reply){421, span_of(enhanced), span_of(text)}, out);

@@ -41,8 +41,7 @@ static const struct smtp_reply *run_helo(struct smtp *smtp, struct span argument
 }
 
 /* RFC 6531 3.2; broken is the reply to bytes that are no UTF-8. NULL where all is well. */
-static const struct smtp_reply *check_charset(
-	const struct smtp *smtp, const struct smtp_reply *broken)
+static const struct smtp_reply *check_charset(const struct smtp *smtp, const struct smtp_reply *broken)
 {
 	static const struct smtp_reply undeclared =
 		SMTP_REPLY(553, "5.6.7", "Address needs SMTPUTF8, which was not declared");
@@ -56,8 +55,7 @@ static const struct smtp_reply *check_charset(
 
 static const struct smtp_reply *run_mail(struct smtp *smtp, struct span rest)
 {
-	static const struct smtp_reply bad_sender =
-		SMTP_REPLY(501, "5.1.7", "Bad sender address syntax");
+	static const struct smtp_reply bad_sender = SMTP_REPLY(501, "5.1.7", "Bad sender address syntax");
 	smtp->message = (struct smtp_message){.flags = smtp->flags};
 	smtp->declared_size = 0;
 	smtp->overshoot = 0;
@@ -109,8 +107,7 @@ static const struct smtp_reply *run_data(struct smtp *smtp, struct span argument
 static const struct smtp_reply *start_chunk(
 	struct smtp *smtp, struct span argument, enum smtp_chunk more, enum smtp_chunk last)
 {
-	static const struct smtp_reply bad_chunk =
-		SMTP_REPLY(501, "5.5.4", "Bad chunk size, closing");
+	static const struct smtp_reply bad_chunk = SMTP_REPLY(501, "5.5.4", "Bad chunk size, closing");
 	uint64_t size;
 	struct span digits = smtp_text_word(&argument);
 	bool is_last = span_is(argument, "LAST");
@@ -164,15 +161,13 @@ static const struct smtp_reply *run_quit(struct smtp *smtp, struct span argument
 /* What follows are headers, and perhaps a body meant to be taken for commands: read none of it. */
 static const struct smtp_reply *run_http(struct smtp *smtp, struct span argument)
 {
-	static const struct smtp_reply not_http =
-		SMTP_REPLY(421, "4.7.0", "This is SMTP, not HTTP: closing");
+	static const struct smtp_reply not_http = SMTP_REPLY(421, "4.7.0", "This is SMTP, not HTTP: closing");
 	(void)argument;
 	smtp->state = SMTP_STATE_CLOSED;
 	return &not_http;
 }
 
-static const struct smtp_reply unverified =
-	SMTP_REPLY(252, "2.0.0", "Cannot verify, but send mail and see");
+static const struct smtp_reply unverified = SMTP_REPLY(252, "2.0.0", "Cannot verify, but send mail and see");
 static const struct smtp_reply help = SMTP_REPLY(214, "2.0.0", "See RFC 5321");
 static const struct smtp_reply unoffered = SMTP_REPLY(502, "5.5.1", "Command not offered");
 
@@ -195,13 +190,11 @@ struct command {
 	const struct smtp_reply *(*misplaced)(struct smtp *smtp, struct span argument);
 };
 
-#define IN(state)  (1u << SMTP_STATE_##state)
-#define IN_SESSION (IN(GREETED) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKED))
-#define ANYWHERE   (IN(REFUSED) | IN_SESSION)
-#define NONE(syntax_) \
-	.argument = ARGUMENT_NONE, .syntax = SMTP_REPLY(501, "5.5.4", "Syntax: " syntax_)
-#define NEEDED(syntax_) \
-	.argument = ARGUMENT_NEEDED, .syntax = SMTP_REPLY(501, "5.5.4", "Syntax: " syntax_)
+#define IN(state)       (1u << SMTP_STATE_##state)
+#define IN_SESSION      (IN(GREETED) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNKED))
+#define ANYWHERE        (IN(REFUSED) | IN_SESSION)
+#define NONE(syntax_)   .argument = ARGUMENT_NONE, .syntax = SMTP_REPLY(501, "5.5.4", "Syntax: " syntax_)
+#define NEEDED(syntax_) .argument = ARGUMENT_NEEDED, .syntax = SMTP_REPLY(501, "5.5.4", "Syntax: " syntax_)
 
 /* The verbs, and the one place that says what is allowed where. */
 /* clang-format off */
@@ -261,8 +254,7 @@ const struct smtp_reply *smtp_command(struct smtp *smtp, struct span line)
 	if (!command->verb)
 		return &unknown;
 	if (!(command->states & 1u << smtp->state))
-		return command->misplaced ? command->misplaced(smtp, argument)
-					  : smtp_command_misplaced(smtp);
+		return command->misplaced ? command->misplaced(smtp, argument) : smtp_command_misplaced(smtp);
 	if ((command->argument == ARGUMENT_NONE && argument.len) ||
 		(command->argument == ARGUMENT_NEEDED && !argument.len))
 		return &command->syntax;

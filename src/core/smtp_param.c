@@ -14,8 +14,7 @@ struct parameter {
 
 static const struct smtp_reply *take_size(struct smtp *smtp, const struct smtp_param *param)
 {
-	static const struct smtp_reply too_large =
-		SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
+	static const struct smtp_reply too_large = SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
 	uint64_t limit = smtp->profile->limits.message_size;
 	/* size-value = 1*20DIGIT (RFC 1870 4), which may be more than 64 bits hold. */
 	if (param->value.len > 20)
@@ -64,8 +63,7 @@ static const struct smtp_reply *take_notify(struct smtp *smtp, const struct smtp
 	for (;;) {
 		const char *comma = rest.len ? memchr(rest.data, ',', rest.len) : NULL;
 		struct span word = {rest.data, comma ? (size_t)(comma - rest.data) : rest.len};
-		if (!span_is(word, "SUCCESS") && !span_is(word, "FAILURE") &&
-			!span_is(word, "DELAY"))
+		if (!span_is(word, "SUCCESS") && !span_is(word, "FAILURE") && !span_is(word, "DELAY"))
 			return &malformed;
 		if (!comma)
 			return NULL;
@@ -100,8 +98,7 @@ static const struct parameter rcpt_parameters[] = {
 	{NULL, NULL},
 };
 
-static const struct smtp_reply *take_all(
-	struct smtp *smtp, struct span rest, const struct parameter *known)
+static const struct smtp_reply *take_all(struct smtp *smtp, struct span rest, const struct parameter *known)
 {
 	static const struct smtp_reply unknown = SMTP_REPLY(555, "5.5.4", "Unsupported parameter");
 	unsigned seen = 0; /* a bit for each row of known */

@@ -17,8 +17,7 @@ static bool starts_with(struct span s, char c)
 /* Bytes above 127 are RFC 6531's; whether they are welcome is for the caller to say. */
 static bool is_let_dig(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       c >= 0x80;
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
 }
 
 static bool is_ldh(unsigned char c)

@@ -44,8 +44,8 @@ static enum smtp_scan_state state_of(struct carry carry)
  * Goes over the first len (1 to 64) bytes of a block, all at once. Returns how many belong to the
  * body; *ended tells whether the last of these is its end.
  */
-static ALWAYS_INLINE unsigned scan_block(struct marks marks, unsigned len, struct carry *carry,
-	struct smtp_message *message, bool *ended)
+static ALWAYS_INLINE unsigned scan_block(
+	struct marks marks, unsigned len, struct carry *carry, struct smtp_message *message, bool *ended)
 {
 	uint64_t behind_cr = marks.cr << 1 | carry->cr;
 	uint64_t crlf = marks.lf & behind_cr;
@@ -90,7 +90,7 @@ static ALWAYS_INLINE size_t scan_with(struct marks (*look)(const char *block), e
 		struct marks marks = look(in.data + at);
 		/* Nearly every block: each LF behind a CR, each CR before an LF, no dot at a line's start. */
 		uint64_t odd = (marks.lf ^ (marks.cr << 1 | carry.cr)) | marks.nul |
-			(marks.dot & (marks.lf << 1 | carry.line_start)) | carry.dot | carry.dot_cr;
+			       (marks.dot & (marks.lf << 1 | carry.line_start)) | carry.dot | carry.dot_cr;
 		if (__builtin_expect(!odd, 1)) {
 			carry.cr = marks.cr >> (BLOCK - 1);
 			carry.line_start = marks.lf >> (BLOCK - 1);
@@ -144,8 +144,7 @@ static inline struct marks marks_portable(const char *block)
 	};
 }
 
-static size_t scan_portable(
-	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+static size_t scan_portable(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
 	return scan_with(marks_portable, state, in, message);
 }
@@ -208,16 +207,40 @@ TARGET_AVX2 static inline struct marks marks_avx2(const char *block)
 	};
 }
 
-TARGET_AVX2 static size_t scan_avx2(
-	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+TARGET_AVX2 static size_t scan_avx2(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
 	return scan_with(marks_avx2, state, in, message);
+}
+
+#define TARGET_AVX512 __attribute__((target("avx512bw")))
+
+static bool usable_avx512(void)
+{
+	return __builtin_cpu_supports("avx512bw");
+}
+
+TARGET_AVX512 static inline struct marks marks_avx512(const char *block)
+{
+	__m512i v = _mm512_loadu_si512(block);
+	return (struct marks){
+		.cr = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r')),
+		.lf = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')),
+		.dot = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('.')),
+		.nul = _mm512_cmpeq_epi8_mask(v, _mm512_setzero_si512()),
+	};
+}
+
+TARGET_AVX512 static size_t scan_avx512(
+	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+{
+	return scan_with(marks_avx512, state, in, message);
 }
 
 #endif
 
 const struct smtp_scanner smtp_scanners[] = {
 #if defined(__x86_64__)
+	{"avx512", usable_avx512, scan_avx512},
 	{"avx2", usable_avx2, scan_avx2},
 	{"sse2", usable_everywhere, scan_sse2},
 #endif

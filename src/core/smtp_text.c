@@ -12,8 +12,7 @@ static bool is_alnum(unsigned char c)
 	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static void write_line(
-	const struct smtp_reply *reply, char divider, struct span text, struct smtp_out *out)
+static void write_line(const struct smtp_reply *reply, char divider, struct span text, struct smtp_out *out)
 {
 	char *at = out->data + out->len;
 	*at++ = (char)('0' + reply->code / 100 % 10);

@@ -6,9 +6,9 @@
 #define STATS_VERSION 1
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
-#define PROBES_MAX    64
+#define PROBES_MAX 64
 /* Bytes of key text set aside per row; domains in real traffic average 12 to 20. */
-#define KEY_BYTES     24
+#define KEY_BYTES 24
 
 struct header {
 	uint64_t magic;
@@ -130,8 +130,7 @@ bool stats_attach(struct stats *stats, void *memory, size_t size)
 
 struct stats_block *stats_block(const struct stats *stats, uint32_t index)
 {
-	return (struct stats_block *)((char *)stats->memory + PAGE +
-		index * block_lay(&stats->layout, NULL));
+	return (struct stats_block *)((char *)stats->memory + PAGE + index * block_lay(&stats->layout, NULL));
 }
 
 void stats_block_begin(struct stats_block *block)
@@ -194,8 +193,8 @@ uint32_t stats_row(struct stats_block *block, enum stats_table_id id, struct spa
 	return STATS_OTHER;
 }
 
-void stats_row_add(struct stats_block *block, enum stats_table_id id, uint32_t row,
-	enum stats_field field, uint64_t n)
+void stats_row_add(
+	struct stats_block *block, enum stats_table_id id, uint32_t row, enum stats_field field, uint64_t n)
 {
 	add(&row_at(block, &block->tables[id], row)->fields[field], n);
 }
@@ -228,10 +227,10 @@ static int compare_keys(const void *a, const void *b)
 static int compare_counts(const void *a, const void *b)
 {
 	const struct stats_row *x = a, *y = b;
-	uint64_t nx = x->fields[STATS_ROW_ACCEPTED] + x->fields[STATS_ROW_TEMPFAIL] +
-		x->fields[STATS_ROW_PERMFAIL];
-	uint64_t ny = y->fields[STATS_ROW_ACCEPTED] + y->fields[STATS_ROW_TEMPFAIL] +
-		y->fields[STATS_ROW_PERMFAIL];
+	uint64_t nx =
+		x->fields[STATS_ROW_ACCEPTED] + x->fields[STATS_ROW_TEMPFAIL] + x->fields[STATS_ROW_PERMFAIL];
+	uint64_t ny =
+		y->fields[STATS_ROW_ACCEPTED] + y->fields[STATS_ROW_TEMPFAIL] + y->fields[STATS_ROW_PERMFAIL];
 	if (nx == ny) {
 		nx = x->fields[STATS_ROW_CONNECTIONS];
 		ny = y->fields[STATS_ROW_CONNECTIONS];
@@ -306,8 +305,8 @@ void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
 {
 	struct header *header = stats->memory;
 	for (int i = 0; i < RULESET_COUNTERS; i++) {
-		kernel->packets[i] = load(&header->counters[i].packets) +
-			load(&header->counters[i].packets_base);
+		kernel->packets[i] =
+			load(&header->counters[i].packets) + load(&header->counters[i].packets_base);
 		kernel->bytes[i] = load(&header->counters[i].bytes) + load(&header->counters[i].bytes_base);
 	}
 	kernel->armed = atomic_load_explicit(&header->armed, memory_order_relaxed);

@@ -24,8 +24,7 @@ struct comparison {
 
 static int no_memory(struct comparison *comparison)
 {
-	return comparison->code =
-		       err_set(comparison->err, -ENOMEM, "no memory to compare the rules");
+	return comparison->code = err_set(comparison->err, -ENOMEM, "no memory to compare the rules");
 }
 
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec)
@@ -49,8 +48,7 @@ static int chain_is_known(struct nftnl_chain *chain, void *data)
 
 static void chain_compare(struct comparison *comparison, const struct ruleset_chain_spec *spec)
 {
-	struct nftnl_chain *chain =
-		nftnl_chain_list_lookup_byname(comparison->table->chains, spec->name);
+	struct nftnl_chain *chain = nftnl_chain_list_lookup_byname(comparison->table->chains, spec->name);
 	if (!chain)
 		differ(comparison, "chain %s is missing", spec->name);
 	else if (!compare_is_chain(chain, spec))
@@ -63,13 +61,12 @@ static void chain_compare(struct comparison *comparison, const struct ruleset_ch
 static void expr_text(const struct nftnl_expr *expr, char *text, size_t size)
 {
 	int used = snprintf(text, size, "%s ", nftnl_expr_get_str(expr, NFTNL_EXPR_NAME));
-	nftnl_expr_snprintf(
-		text + used, size - (size_t)used, expr, NFTNL_OUTPUT_DEFAULT, NFTNL_OF_EVENT_ANY);
+	nftnl_expr_snprintf(text + used, size - (size_t)used, expr, NFTNL_OUTPUT_DEFAULT, NFTNL_OF_EVENT_ANY);
 }
 
 /* Steps both rules to their end; writes the texts of the first pair that differs. */
-static bool rules_equal(const struct nftnl_rule *want, const struct nftnl_rule *have,
-	char wanted[256], char found[256])
+static bool rules_equal(
+	const struct nftnl_rule *want, const struct nftnl_rule *have, char wanted[256], char found[256])
 {
 	struct nftnl_expr_iter *want_iter = nftnl_expr_iter_create(want);
 	struct nftnl_expr_iter *have_iter = nftnl_expr_iter_create(have);
@@ -94,8 +91,8 @@ static bool rules_equal(const struct nftnl_rule *want, const struct nftnl_rule *
 	return equal;
 }
 
-static void rule_compare(struct comparison *comparison, const struct ruleset_rule *rule,
-	unsigned number, const struct nftnl_rule *have)
+static void rule_compare(struct comparison *comparison, const struct ruleset_rule *rule, unsigned number,
+	const struct nftnl_rule *have)
 {
 	const char *chain = comparison->rules->chains[rule->chain].name;
 	char *text = NULL;
@@ -112,8 +109,8 @@ static void rule_compare(struct comparison *comparison, const struct ruleset_rul
 	else if (!have)
 		differ(comparison, "rule %u of chain %s is missing (%s)", number, chain, text);
 	else if (!rules_equal(want, have, wanted, found))
-		differ(comparison, "rule %u of chain %s is not `%s`: [ %s] stands for [ %s]",
-			number, chain, text, found, wanted);
+		differ(comparison, "rule %u of chain %s is not `%s`: [ %s] stands for [ %s]", number, chain,
+			text, found, wanted);
 	if (want)
 		nftnl_rule_free(want);
 	free(text);
@@ -143,8 +140,8 @@ static void rules_compare(struct comparison *comparison, enum ruleset_chain chai
 		if (rules->rules[i].chain == chain)
 			rule_compare(comparison, &rules->rules[i], ++number, rule_next(iter, name));
 	if (comparison->code == 0 && rule_next(iter, name))
-		differ(comparison, "chain %s has rules behind its rule %u that do not belong there",
-			name, number);
+		differ(comparison, "chain %s has rules behind its rule %u that do not belong there", name,
+			number);
 	nftnl_rule_list_iter_destroy(iter);
 }
 
@@ -214,14 +211,14 @@ static void element_differ(struct comparison *comparison, const struct ruleset_s
 	if (spec->type == RULESET_SET_SERVICE)
 		snprintf(key, sizeof(key), "%u", element->key[0] << 8 | element->key[1]);
 	else
-		inet_ntop(spec->type == RULESET_SET_IPV4 ? AF_INET : AF_INET6, element->key, key,
-			sizeof(key));
+		inet_ntop(
+			spec->type == RULESET_SET_IPV4 ? AF_INET : AF_INET6, element->key, key, sizeof(key));
 	differ(comparison, "set %s: %s %s %s", spec->name,
 		element->end ? "the end of a block before" : "element", key, how);
 }
 
-static void elements_compare(struct comparison *comparison, const struct ruleset_set_spec *spec,
-	const struct nftnl_set *set)
+static void elements_compare(
+	struct comparison *comparison, const struct ruleset_set_spec *spec, const struct nftnl_set *set)
 {
 	struct encode_element *have = NULL;
 	struct encode_element *want = calloc(spec->count * 2 + 1, sizeof(*want));
@@ -257,11 +254,9 @@ static void set_compare(struct comparison *comparison, const struct ruleset_set_
 		no_memory(comparison);
 		return;
 	}
-	static const uint16_t attributes[] = {
-		NFTNL_SET_FLAGS, NFTNL_SET_KEY_TYPE, NFTNL_SET_KEY_LEN};
+	static const uint16_t attributes[] = {NFTNL_SET_FLAGS, NFTNL_SET_KEY_TYPE, NFTNL_SET_KEY_LEN};
 	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
-		if (nftnl_set_get_u32(set, attributes[i]) !=
-			nftnl_set_get_u32(want, attributes[i])) {
+		if (nftnl_set_get_u32(set, attributes[i]) != nftnl_set_get_u32(want, attributes[i])) {
 			differ(comparison, "set %s has another type or other flags", spec->name);
 			break;
 		}

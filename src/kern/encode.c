@@ -43,8 +43,7 @@ static void load_meta(struct encoder *encoder, enum nft_meta_keys key)
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
 }
 
-static void load_payload(
-	struct encoder *encoder, enum nft_payload_bases base, uint32_t offset, uint32_t len)
+static void load_payload(struct encoder *encoder, enum nft_payload_bases base, uint32_t offset, uint32_t len)
 {
 	struct nftnl_expr *expr = expr_add(encoder, "payload");
 	if (!expr)
@@ -275,8 +274,7 @@ static void encode_redirect(struct encoder *encoder, const struct ruleset_term *
 	if (!expr)
 		return;
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_1);
-	nftnl_expr_set_u32(
-		expr, NFTNL_EXPR_REDIR_REG_PROTO_MAX, last != first ? NFT_REG_2 : NFT_REG_1);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_REG_PROTO_MAX, last != first ? NFT_REG_2 : NFT_REG_1);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
 }
 

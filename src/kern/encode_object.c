@@ -122,13 +122,12 @@ int encode_add_element(
 	struct nftnl_set_elem *elem = nftnl_set_elem_alloc();
 	if (!elem)
 		return -ENOMEM;
-	if (nftnl_set_elem_set(
-		    elem, NFTNL_SET_ELEM_KEY, element->key, (uint32_t)encode_key_len(type)) < 0)
+	if (nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, element->key, (uint32_t)encode_key_len(type)) < 0)
 		goto fail;
 	if (element->end)
 		nftnl_set_elem_set_u32(elem, NFTNL_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
-	if (element->open && nftnl_set_elem_set(elem, NFTNL_SET_ELEM_USERDATA, interval_open,
-				     sizeof(interval_open)) < 0)
+	if (element->open &&
+		nftnl_set_elem_set(elem, NFTNL_SET_ELEM_USERDATA, interval_open, sizeof(interval_open)) < 0)
 		goto fail;
 	nftnl_set_elem_add(set, elem);
 	return 0;

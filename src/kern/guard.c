@@ -144,8 +144,8 @@ int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err)
 	struct guard_state state;
 	code = guard_state(guard, &state, err);
 	if (code == 0 && !guard->no_persist && !(state.owner && state.persist))
-		code = err_set(err, -EPROTO,
-			"read back after loading: table inet %s has lost its owner", RULESET_TABLE);
+		code = err_set(err, -EPROTO, "read back after loading: table inet %s has lost its owner",
+			RULESET_TABLE);
 	return code;
 }
 
@@ -154,8 +154,7 @@ int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *e
 	struct kernel_table table;
 	int code = kernel_table_read(&table, &guard->sock, true, err);
 	if (code == 0 && !table.exists)
-		code = err_set(err, -ENOENT, "there is no table inet %s: nothing is guarded",
-			RULESET_TABLE);
+		code = err_set(err, -ENOENT, "there is no table inet %s: nothing is guarded", RULESET_TABLE);
 	if (code == 0)
 		code = compare_table(&table, rules, err);
 	kernel_table_done(&table);
@@ -185,9 +184,8 @@ int guard_counts(struct guard *guard, struct guard_counts *counts, struct err *e
 	for (int i = 0; i < RULESET_COUNTERS && code == 0; i++) {
 		struct nftnl_obj *counter = kernel_counter_find(objects, ruleset_counter_name(i));
 		if (!counter) {
-			code = err_set(err, -ENOENT,
-				"table inet %s has no counter %s: it is not armed", RULESET_TABLE,
-				ruleset_counter_name(i));
+			code = err_set(err, -ENOENT, "table inet %s has no counter %s: it is not armed",
+				RULESET_TABLE, ruleset_counter_name(i));
 			break;
 		}
 		counts->counters[i].packets = nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_PKTS);

@@ -131,13 +131,12 @@ static int object_take(const struct nlmsghdr *nlh, void *data)
 }
 
 /* Every kind of object has its table's name as its first attribute. */
-_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
-		       NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
+_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 && NFTA_SET_TABLE == 1 &&
+		       NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
 	"the table's name is no longer the first attribute everywhere");
 
 /* Asks for what type lists of our table. */
-static int table_request(
-	struct nlsock *sock, uint16_t type, uint16_t flags, mnl_cb_t callback, void *data)
+static int table_request(struct nlsock *sock, uint16_t type, uint16_t flags, mnl_cb_t callback, void *data)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
 	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, type, flags);
@@ -145,8 +144,7 @@ static int table_request(
 	if (type != NFT_MSG_GETCHAIN && type != NFT_MSG_GETGEN)
 		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, RULESET_TABLE);
 	if (type == NFT_MSG_GETSETELEM)
-		mnl_attr_put_strz(
-			nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(data, NFTNL_SET_NAME));
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(data, NFTNL_SET_NAME));
 	return nlsock_request(sock, nlh, callback, data);
 }
 
@@ -205,8 +203,7 @@ static int table_read(struct kernel_table *table, struct nlsock *sock, bool cont
 	return code;
 }
 
-int kernel_table_read(
-	struct kernel_table *table, struct nlsock *sock, bool contents, struct err *err)
+int kernel_table_read(struct kernel_table *table, struct nlsock *sock, bool contents, struct err *err)
 {
 	int code = -EINTR;
 	*table = (struct kernel_table){0};
@@ -221,8 +218,8 @@ int kernel_table_read(
 			"program is changing it without pause: stop that one)",
 			RULESET_TABLE, TRIES_MAX);
 	if (code < 0)
-		return err_set(err, code, "listing table inet %s: %s%s", RULESET_TABLE,
-			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "listing table inet %s: %s%s", RULESET_TABLE, strerror(-code),
+			code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
@@ -244,8 +241,8 @@ int kernel_table_read_head(struct kernel_table *table, struct nlsock *sock, stru
 	*table = (struct kernel_table){0};
 	int code = head_read(table, sock);
 	if (code < 0)
-		return err_set(err, code, "reading table inet %s: %s%s", RULESET_TABLE,
-			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "reading table inet %s: %s%s", RULESET_TABLE, strerror(-code),
+			code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
@@ -263,8 +260,7 @@ struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, struct err *err
 			return objects;
 		nftnl_obj_list_free(objects);
 	}
-	err_set(err, code, "reading the counters of table inet %s: %s", RULESET_TABLE,
-		strerror(-code));
+	err_set(err, code, "reading the counters of table inet %s: %s", RULESET_TABLE, strerror(-code));
 	return NULL;
 }
 

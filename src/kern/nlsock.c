@@ -30,9 +30,7 @@ int nlsock_open(struct nlsock *sock, struct err *err)
 	sock->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!sock->socket)
 		return err_set(err, -errno, "netfilter's netlink socket: %s%s", strerror(errno),
-			errno == EPROTONOSUPPORT
-				? " (the kernel needs nf_tables: modprobe nf_tables)"
-				: "");
+			errno == EPROTONOSUPPORT ? " (the kernel needs nf_tables: modprobe nf_tables)" : "");
 	if (mnl_socket_bind(sock->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
 		int code = err_set(err, -errno, "netfilter's netlink socket: %s", strerror(errno));
 		nlsock_close(sock);
@@ -45,8 +43,7 @@ int nlsock_open(struct nlsock *sock, struct err *err)
 	mnl_socket_setsockopt(sock->socket, NETLINK_CAP_ACK, &on, sizeof(on));
 	/* Without the capability the limit stays, and so does everything that needs more of it. */
 	int size = RECEIVE_BUFFER;
-	setsockopt(
-		mnl_socket_get_fd(sock->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	setsockopt(mnl_socket_get_fd(sock->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	return 0;
 }
 
@@ -63,10 +60,8 @@ static ssize_t answer_receive(const struct nlsock *sock, char *buf, size_t size)
 	for (;;) {
 		struct sockaddr_nl from;
 		struct iovec iov = {buf, size};
-		struct msghdr msg = {.msg_name = &from,
-			.msg_namelen = sizeof(from),
-			.msg_iov = &iov,
-			.msg_iovlen = 1};
+		struct msghdr msg = {
+			.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
 		ssize_t len = recvmsg(mnl_socket_get_fd(sock->socket), &msg, MSG_DONTWAIT);
 		if (len < 0 && errno == EINTR)
 			continue;
@@ -157,8 +152,7 @@ void nlbatch_done(struct nlbatch *batch)
 	*batch = (struct nlbatch){0};
 }
 
-struct nlmsghdr *nlbatch_add(
-	struct nlbatch *batch, uint16_t type, uint16_t flags, const char *format, ...)
+struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flags, const char *format, ...)
 {
 	batch_close_message(batch);
 	if (!batch_reserve(batch))
@@ -207,8 +201,8 @@ static void answer_take(struct answers *answers, const struct nlmsghdr *nlh)
 	}
 }
 
-int nlsock_commit(struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal,
-	struct err *err)
+int nlsock_commit(
+	struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal, struct err *err)
 {
 	struct nlbatch_refusal none;
 	if (!refusal)
@@ -225,8 +219,8 @@ int nlsock_commit(struct nlsock *sock, struct nlbatch *batch, struct nlbatch_ref
 
 	int code = message_send(sock, batch->data, batch->len);
 	if (code < 0)
-		return err_set(err, code, "sending %zu bytes of rules to the kernel: %s",
-			batch->len, strerror(-code));
+		return err_set(err, code, "sending %zu bytes of rules to the kernel: %s", batch->len,
+			strerror(-code));
 
 	_Alignas(struct nlmsghdr) char buf[ANSWER_MAX];
 	ssize_t len;
@@ -238,8 +232,7 @@ int nlsock_commit(struct nlsock *sock, struct nlbatch *batch, struct nlbatch_ref
 	}
 
 	if (answers.refused != SIZE_MAX) {
-		*refusal = (struct nlbatch_refusal){
-			batch->items[answers.refused].what, answers.refused};
+		*refusal = (struct nlbatch_refusal){batch->items[answers.refused].what, answers.refused};
 		return err_set(err, answers.code, "%s: %s", refusal->what, strerror(-answers.code));
 	}
 	if (answers.batch_code != 0)
@@ -258,8 +251,7 @@ struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, u
 	return nftnl_nlmsg_build_hdr(buf, type, NFPROTO_INET, flags | NLM_F_ACK, ++sock->seq);
 }
 
-int nlsock_request(
-	struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)
+int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)
 {
 	int code = message_send(sock, request, request->nlmsg_len);
 	if (code < 0)
@@ -269,8 +261,7 @@ int nlsock_request(
 		ssize_t len = answer_receive(sock, buf, sizeof(buf));
 		if (len < 0)
 			return len == -EAGAIN ? -EIO : (int)len;
-		int more = mnl_cb_run(
-			buf, (size_t)len, request->nlmsg_seq, sock->portid, callback, data);
+		int more = mnl_cb_run(buf, (size_t)len, request->nlmsg_seq, sock->portid, callback, data);
 		if (more < 0)
 			return -errno;
 		if (more == MNL_CB_STOP)

@@ -9,8 +9,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
-static int option_get(
-	int fd, int level, int option, struct sockaddr_storage *original, socklen_t size)
+static int option_get(int fd, int level, int option, struct sockaddr_storage *original, socklen_t size)
 {
 	*original = (struct sockaddr_storage){0};
 	return getsockopt(fd, level, option, original, &size) < 0 ? -errno : 0;
@@ -23,8 +22,7 @@ static int find4(int fd, struct sockaddr_storage *original)
 
 static int find6(int fd, struct sockaddr_storage *original)
 {
-	return option_get(
-		fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, original, sizeof(struct sockaddr_in6));
+	return option_get(fd, SOL_IPV6, IP6T_SO_ORIGINAL_DST, original, sizeof(struct sockaddr_in6));
 }
 
 const struct origdst_finder origdst_finders[] = {
@@ -52,16 +50,14 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 		return false;
 	if (a->ss_family == AF_INET) {
 		const struct sockaddr_in *left = (const void *)a, *right = (const void *)b;
-		return left->sin_port == right->sin_port &&
-		       left->sin_addr.s_addr == right->sin_addr.s_addr;
+		return left->sin_port == right->sin_port && left->sin_addr.s_addr == right->sin_addr.s_addr;
 	}
 	const struct sockaddr_in6 *left = (const void *)a, *right = (const void *)b;
-	return left->sin6_port == right->sin6_port &&
-	       IN6_ARE_ADDR_EQUAL(&left->sin6_addr, &right->sin6_addr);
+	return left->sin6_port == right->sin6_port && IN6_ARE_ADDR_EQUAL(&left->sin6_addr, &right->sin6_addr);
 }
 
-enum origdst_result origdst_find(const struct origdst_finder *finders, int fd,
-	const struct sockaddr *peer, struct sockaddr_storage *original)
+enum origdst_result origdst_find(const struct origdst_finder *finders, int fd, const struct sockaddr *peer,
+	struct sockaddr_storage *original)
 {
 	struct sockaddr_storage local = {0}, from = {0};
 	socklen_t len = sizeof(local);
@@ -71,8 +67,7 @@ enum origdst_result origdst_find(const struct origdst_finder *finders, int fd,
 	*original = local;
 
 	memcpy(&from, peer,
-		peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-					    : sizeof(struct sockaddr_in));
+		peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 	address_unmap(&from);
 	for (; finders->name; finders++) {
 		if (finders->family != from.ss_family)

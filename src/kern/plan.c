@@ -36,8 +36,8 @@ static int table_add(struct nlbatch *batch, uint16_t type, uint32_t flags)
 
 static int rules_remove(struct nlbatch *batch)
 {
-	struct nlmsghdr *nlh = nlbatch_add(
-		batch, NFT_MSG_DELRULE, 0, "the removal of the rules that stood before");
+	struct nlmsghdr *nlh =
+		nlbatch_add(batch, NFT_MSG_DELRULE, 0, "the removal of the rules that stood before");
 	if (!nlh)
 		return -ENOMEM;
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, RULESET_TABLE);
@@ -74,8 +74,7 @@ static int set_remove(struct nftnl_set *set, void *data)
 	if (nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_ANONYMOUS)
 		return 0;
 	const char *name = nftnl_set_get_str(set, NFTNL_SET_NAME);
-	struct nlmsghdr *nlh =
-		nlbatch_add(removal->batch, NFT_MSG_DELSET, 0, "the removal of set %s", name);
+	struct nlmsghdr *nlh = nlbatch_add(removal->batch, NFT_MSG_DELSET, 0, "the removal of set %s", name);
 	if (!nlh)
 		return -ENOMEM;
 	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, RULESET_TABLE);
@@ -105,8 +104,7 @@ static int contents_remove(
 	struct nlbatch *batch, const struct kernel_table *table, const struct ruleset *rules)
 {
 	struct removal removal = {batch, rules};
-	if (rules_remove(batch) < 0 ||
-		nftnl_chain_list_foreach(table->chains, chain_remove, &removal) < 0 ||
+	if (rules_remove(batch) < 0 || nftnl_chain_list_foreach(table->chains, chain_remove, &removal) < 0 ||
 		nftnl_set_list_foreach(table->sets, set_remove, &removal) < 0 ||
 		nftnl_obj_list_foreach(table->objects, object_remove, &removal) < 0)
 		return -ENOMEM;
@@ -115,8 +113,7 @@ static int contents_remove(
 
 /* A counter that stands is left as it is by the kernel; one that is made anew starts from `former`.
  */
-static int counter_add(
-	struct nlbatch *batch, enum ruleset_counter counter, struct nftnl_obj_list *former)
+static int counter_add(struct nlbatch *batch, enum ruleset_counter counter, struct nftnl_obj_list *former)
 {
 	const char *name = ruleset_counter_name(counter);
 	struct nftnl_obj *old = kernel_counter_find(former, name);
@@ -143,8 +140,8 @@ static int elements_add(struct nlbatch *batch, const struct ruleset_set_spec *sp
 	for (size_t i = 0; i < count && code == 0; i++)
 		code = encode_add_element(set, spec->type, &elements[i]);
 	if (code == 0) {
-		struct nlmsghdr *nlh = nlbatch_add(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE,
-			"%zu elements of set %s", count, spec->name);
+		struct nlmsghdr *nlh = nlbatch_add(
+			batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE, "%zu elements of set %s", count, spec->name);
 		if (nlh)
 			nftnl_set_elems_nlmsg_build_payload(nlh, set);
 		else
@@ -193,8 +190,8 @@ static int chain_add(struct nlbatch *batch, const struct ruleset_chain_spec *spe
 	return nlh ? 0 : -ENOMEM;
 }
 
-static int rule_add(struct nlbatch *batch, const struct ruleset *rules,
-	const struct ruleset_rule *rule, unsigned number)
+static int rule_add(
+	struct nlbatch *batch, const struct ruleset *rules, const struct ruleset_rule *rule, unsigned number)
 {
 	char *text = NULL;
 	size_t len;

@@ -74,7 +74,7 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 {
 	(void)route;
 	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.started_s,
-		(uint64_t)time(NULL), admin->setup.mode));
+				    (uint64_t)time(NULL), admin->setup.mode));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -91,8 +91,8 @@ static void answer_alive(struct admin *admin, const struct route *route, struct 
 
 static void waiting_done(struct waiting *waiting)
 {
-	struct waiting_list *list = waiting->route->refresh ? &waiting->admin->refreshing
-							    : &waiting->admin->reloading;
+	struct waiting_list *list =
+		waiting->route->refresh ? &waiting->admin->refreshing : &waiting->admin->reloading;
 	TAILQ_REMOVE(list, waiting, link);
 	waiting->admin->waiting--;
 	struct evhttp_connection *connection = evhttp_request_get_connection(waiting->request);

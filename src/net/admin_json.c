@@ -62,8 +62,8 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 
 	json_t *firewall = json_object();
 	for (int i = 0; i < RULESET_COUNTERS; i++)
-		json_object_set_new(firewall, ruleset_counter_name(i),
-			pair(kernel.packets[i], kernel.bytes[i]));
+		json_object_set_new(
+			firewall, ruleset_counter_name(i), pair(kernel.packets[i], kernel.bytes[i]));
 	json_object_set_new(firewall, "dropped_egress", pair(0, 0));
 	json_object_set_new(status, "firewall", firewall);
 
@@ -78,8 +78,8 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	/* Read after the total, a connection closed meanwhile must not make this negative. */
 	uint64_t closed = stats_sum(stats, STATS_CONNECTIONS_CLOSED);
 	uint64_t total = stats_sum(stats, STATS_CONNECTIONS);
-	json_object_set_new(json_object_get(status, "connections"), "open",
-		integer(total > closed ? total - closed : 0));
+	json_object_set_new(
+		json_object_get(status, "connections"), "open", integer(total > closed ? total - closed : 0));
 
 	json_t *responder = json_object();
 	json_object_set_new(responder, "starts", integer(kernel.starts));
@@ -109,7 +109,8 @@ static json_t *row_key(struct span key, bool address)
 {
 	char text[INET6_ADDRSTRLEN];
 	if (address)
-		return json_string(inet_ntop(key.len == 4 ? AF_INET : AF_INET6, key.data, text, sizeof(text)));
+		return json_string(
+			inet_ntop(key.len == 4 ? AF_INET : AF_INET6, key.data, text, sizeof(text)));
 	json_t *name = json_stringn(key.data, key.len);
 	if (name)
 		return name;

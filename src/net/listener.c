@@ -35,8 +35,7 @@ static int bind_port(int family, uint16_t port)
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-		(family != AF_INET6 ||
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
+		(family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
 		bind(fd, &address.any, len) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	int code = -errno;
@@ -55,8 +54,8 @@ int listener_open(uint16_t port, struct err *err)
 			"listen.ports (ss -ltnp 'sport = :%u' names it)",
 			port, port);
 	if (fd == -EACCES)
-		return err_set(err, fd, "port %u: permission denied: choose ports from 1024 on by listen.ports",
-			port);
+		return err_set(err, fd,
+			"port %u: permission denied: choose ports from 1024 on by listen.ports", port);
 	if (fd < 0)
 		return err_set(err, fd, "port %u cannot be listened on: %s", port, strerror(-fd));
 	return fd;
@@ -66,8 +65,10 @@ int listener_open_unix(const char *path, unsigned gid, struct err *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "control socket %s: the path is longer than %zu bytes: "
-			"choose a shorter admin.socket", path, sizeof(address.sun_path) - 1);
+		return err_set(err, -ENAMETOOLONG,
+			"control socket %s: the path is longer than %zu bytes: "
+			"choose a shorter admin.socket",
+			path, sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, path, strlen(path));
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -85,6 +86,7 @@ int listener_open_unix(const char *path, unsigned gid, struct err *err)
 	if (bound == 0)
 		code = -errno;
 	close(fd);
-	return err_set(err, code, "control socket %s: %s: does its directory exist and may this user write there?",
-		path, strerror(-code));
+	return err_set(err, code,
+		"control socket %s: %s: does its directory exist and may this user write there?", path,
+		strerror(-code));
 }

@@ -49,7 +49,8 @@ static void worker_back_off(struct worker *worker, int code)
 		return;
 	worker->backoff_logged = tv.tv_sec;
 	log_warning("accept-paused worker=%u reason=\"%s\" remedy=\"raise the limit of open files "
-		"(LimitNOFILE=, ulimit -n)\"", worker->index, strerror(code));
+		    "(LimitNOFILE=, ulimit -n)\"",
+		worker->index, strerror(code));
 }
 
 static void worker_resume(evutil_socket_t fd, short what, void *arg)
@@ -68,8 +69,8 @@ static void worker_accept(evutil_socket_t listener, short what, void *arg)
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
 		struct session_peer peer = {0};
 		socklen_t len = sizeof(peer.source);
-		int fd = accept4(listener, (struct sockaddr *)&peer.source, &len,
-			SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(
+			listener, (struct sockaddr *)&peer.source, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			worker_back_off(worker, errno);
 			return;
@@ -79,8 +80,8 @@ static void worker_accept(evutil_socket_t listener, short what, void *arg)
 		/* accept(2): errors of the new connection itself (ECONNABORTED and more) concern it alone. */
 		if (fd < 0)
 			continue;
-		peer.result = origdst_find(worker->finders, fd, (const struct sockaddr *)&peer.source,
-			&peer.destination);
+		peer.result = origdst_find(
+			worker->finders, fd, (const struct sockaddr *)&peer.source, &peer.destination);
 		if (session_open(&worker->shared, fd, &peer) < 0) {
 			worker_back_off(worker, ENOMEM);
 			return;
@@ -156,8 +157,8 @@ static int worker_init(struct worker *worker, const struct worker_setup *setup, 
 		goto fail;
 	}
 	for (; owned < setup->listener_count; owned++) {
-		struct event *event = event_new(base, setup->listeners[owned], EV_READ | EV_PERSIST,
-			worker_accept, worker);
+		struct event *event =
+			event_new(base, setup->listeners[owned], EV_READ | EV_PERSIST, worker_accept, worker);
 		if (!event)
 			goto fail;
 		worker->accepting[owned] = event;

@@ -31,8 +31,7 @@ constexpr struct {
 	{"cannot redefine", "name each key and each section once"},
 	{"could not determine value", "text stands in double quotes: key = \"text\""},
 	{"boolean: expected", "write true or false, and text in double quotes: key = \"text\""},
-	{"floating-point: expected",
-		"addresses and other text stand in double quotes: key = \"192.0.2.1\""},
+	{"floating-point: expected", "addresses and other text stand in double quotes: key = \"192.0.2.1\""},
 	{"date: expected", "ranges and other text stand in double quotes: key = \"4025-4032\""},
 	{"expected value", "write key = value, text in double quotes"},
 	{"expected '='", "write key = value"},
@@ -100,8 +99,7 @@ void node_fill(struct toml_node &to, const toml::node &from, unsigned depth)
 {
 	const toml::source_position &at = from.source().begin;
 	if (depth == 0)
-		throw refusal{
-			at, "tables and arrays are nested too deeply; 64 levels are possible"};
+		throw refusal{at, "tables and arrays are nested too deeply; 64 levels are possible"};
 	to.line = at.line;
 	if (auto *table = from.as_table()) {
 		table_fill(to, *table, depth - 1);
@@ -146,8 +144,7 @@ void lines_check(std::string_view text)
 		if (end == text.npos)
 			end = text.size();
 		if (end - start > line_max)
-			throw refusal{{line, line_max},
-				"the line is longer than 16384 bytes; break it up"};
+			throw refusal{{line, line_max}, "the line is longer than 16384 bytes; break it up"};
 		start = end + 1;
 	}
 }

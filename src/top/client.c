@@ -38,14 +38,15 @@ static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 		fprintf(stderr, "mxmirage: %s: permission denied: run this as root\n", socket);
 		return EXIT_CODE_PRIVILEGE;
 	}
-	fprintf(stderr, "mxmirage: no daemon answers at %s (%s): start it with `mxmirage run`, or name its socket "
-			"with --socket or its configuration with -c\n",
+	fprintf(stderr,
+		"mxmirage: no daemon answers at %s (%s): start it with `mxmirage run`, or name its socket "
+		"with --socket or its configuration with -c\n",
 		socket, os_error ? strerror((int)os_error) : curl_easy_strerror(code));
 	return EXIT_CODE_UNREACHABLE;
 }
 
-enum exit_code client_ask(const struct options *options, enum client_method method, const char *path,
-	json_t **answer)
+enum exit_code client_ask(
+	const struct options *options, enum client_method method, const char *path, json_t **answer)
 {
 	*answer = NULL;
 	char *socket = options->socket ? strdup(options->socket) : conf_file_socket(options->conf_file);

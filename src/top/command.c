@@ -44,7 +44,8 @@ static const struct {
 	{OPTION_SOCKET, {"socket", required_argument, NULL, LONG_SOCKET}, "--socket PATH",
 		"the daemon's control socket (default: as the configuration says)"},
 	{OPTION_JSON, {"json", no_argument, NULL, LONG_JSON}, "--json", "for machines"},
-	{OPTION_ROWS, {"rows", required_argument, NULL, 'n'}, "-n ROWS", "show so many rows (default 40; 0 = all)"},
+	{OPTION_ROWS, {"rows", required_argument, NULL, 'n'}, "-n ROWS",
+		"show so many rows (default 40; 0 = all)"},
 	{OPTION_NO_DIVERT, {"no-divert", no_argument, NULL, LONG_NO_DIVERT}, "--no-divert",
 		"a plain sink on the listener ports: no rules, no root"},
 	{OPTION_DISARM_ON_EXIT, {"disarm-on-exit", no_argument, NULL, LONG_DISARM_ON_EXIT},
@@ -64,15 +65,16 @@ static void usage(FILE *to)
 			int used = fprintf(to, "  %s %s", commands[i].name, commands[i].arguments);
 			fprintf(to, "%*s%s\n", used < 28 ? 28 - used : 1, "", commands[i].summary);
 		}
-	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked statement "
+	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked "
+		    "statement "
 		    "is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not reachable; 77 "
 		    "privilege missing; 78 configuration.\n");
 }
 
 static void usage_of(const struct command *command, FILE *to)
 {
-	fprintf(to, "usage: mxmirage %s%s%s [OPTION…]\n%s\n\n", command->name, command->arguments[0] ? " " : "",
-		command->arguments, command->summary);
+	fprintf(to, "usage: mxmirage %s%s%s [OPTION…]\n%s\n\n", command->name,
+		command->arguments[0] ? " " : "", command->arguments, command->summary);
 	for (size_t i = 0; i < COUNT(known_options); i++)
 		if (command->options & known_options[i].bit)
 			fprintf(to, "  %-18s %s\n", known_options[i].shown, known_options[i].meaning);

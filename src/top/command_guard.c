@@ -49,17 +49,18 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 		json_t *counters = json_object();
 		for (int i = 0; i < RULESET_COUNTERS; i++)
 			json_object_set_new(counters, ruleset_counter_name(i),
-				json_pack("{s:I,s:I}", "packets", (json_int_t)counts.counters[i].packets, "bytes",
-					(json_int_t)counts.counters[i].bytes));
-		json_t *all = json_pack("{s:b,s:b,s:b,s:o}", "armed", state.armed, "owner", state.owner, "persist",
-			state.persist, "firewall", counters);
+				json_pack("{s:I,s:I}", "packets", (json_int_t)counts.counters[i].packets,
+					"bytes", (json_int_t)counts.counters[i].bytes));
+		json_t *all = json_pack("{s:b,s:b,s:b,s:o}", "armed", state.armed, "owner", state.owner,
+			"persist", state.persist, "firewall", counters);
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);
 	} else if (!state.armed) {
 		printf("not armed: port 25 is open; `mxmirage guard arm` closes it\n");
 	} else {
-		printf("armed%s\n", state.owner ? ", owned by a running process: others cannot change it" : "");
+		printf("armed%s\n",
+			state.owner ? ", owned by a running process: others cannot change it" : "");
 		for (int i = 0; i < RULESET_COUNTERS; i++)
 			printf("  %-20s %12" PRIu64 " packets %14" PRIu64 " bytes\n", ruleset_counter_name(i),
 				counts.counters[i].packets, counts.counters[i].bytes);

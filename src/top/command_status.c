@@ -36,7 +36,8 @@ static const char *guard_words(const json_t *status)
 		return "NOT ARMED: port 25 is open";
 	if (yes(status, "guard", "owner") && yes(status, "guard", "persist"))
 		return "armed; the rules are ours alone and stay when mxmirage is killed";
-	return "armed; the rules stay when mxmirage is killed, but root tools can remove them (kernel before 6.9)";
+	return "armed; the rules stay when mxmirage is killed, but root tools can remove them (kernel before "
+	       "6.9)";
 }
 
 static void print(const json_t *status)
@@ -64,7 +65,8 @@ static void print(const json_t *status)
 	printf("\n\n%-12s %15s %15s %15s\n", "", "accepted", "tempfail", "permfail");
 	static const char *const groups[] = {"messages", "recipients"};
 	for (size_t i = 0; i < 2; i++)
-		printf("%-12s %15s %15s %15s\n", groups[i], text_number(number(status, groups[i], "accepted")).chars,
+		printf("%-12s %15s %15s %15s\n", groups[i],
+			text_number(number(status, groups[i], "accepted")).chars,
 			text_number(number(status, groups[i], "tempfail")).chars,
 			text_number(number(status, groups[i], "permfail")).chars);
 	printf("%-12s %15s\n", "bytes", text_bytes(number(status, "messages", "bytes")).chars);

@@ -69,8 +69,7 @@ char *conf_file_read(const char *file, size_t *len, struct err *err)
 		goto failed;
 	}
 	if (got > (ssize_t)CONF_FILE_MAX) {
-		err_set(err, -EFBIG, "%s: larger than %u bytes; is it the right file?", file,
-			CONF_FILE_MAX);
+		err_set(err, -EFBIG, "%s: larger than %u bytes; is it the right file?", file, CONF_FILE_MAX);
 		goto failed;
 	}
 	text[got] = '\0';

@@ -91,7 +91,8 @@ int control_receive(int fd, struct control_message *message, struct err *err)
 	if ((size_t)n != sizeof(packet) || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		for (size_t i = 0; i < message->fd_count; i++)
 			close(message->fds[i]);
-		return err_set(err, -EPROTO, "channel between warden and responder: a broken message "
+		return err_set(err, -EPROTO,
+			"channel between warden and responder: a broken message "
 			"(of two versions of the program? restart mxmirage)");
 	}
 	message->type = packet.type;

@@ -34,8 +34,10 @@ static int lock(int fd, const char *file, struct err *err)
 			return err_set(err, -errno, "counts %s: %s", file, strerror(errno));
 		nanosleep(&(struct timespec){0, 50 * 1000 * 1000}, NULL);
 	}
-	return err_set(err, -EBUSY, "another mxmirage is running with %s: stop it, or give this one its own "
-		"counts.file, admin.socket and listen.ports", file);
+	return err_set(err, -EBUSY,
+		"another mxmirage is running with %s: stop it, or give this one its own "
+		"counts.file, admin.socket and listen.ports",
+		file);
 }
 
 static void make_directory(const char *file)
@@ -67,7 +69,7 @@ static int take_over(struct counts *counts, const struct stats_layout *want, str
 	munmap(counts->stats.memory, counts->size);
 	counts->stats.memory = NULL;
 	log_warning("counts-begin-anew reason=\"the file is of another version, or listen.workers or the "
-		"tables' sizes have changed\"");
+		    "tables' sizes have changed\"");
 	return 0;
 }
 
@@ -78,8 +80,10 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 	make_directory(file);
 	counts->fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (counts->fd < 0)
-		return err_set(err, -errno, "counts %s: %s: run as root, or choose a file that this user may "
-			"write by counts.file", file, strerror(errno));
+		return err_set(err, -errno,
+			"counts %s: %s: run as root, or choose a file that this user may "
+			"write by counts.file",
+			file, strerror(errno));
 	const struct stats_layout layout = {
 		.blocks = conf->listen.workers,
 		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources},
@@ -95,9 +99,10 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 		counts->size = stats_size(&layout);
 		int reserved = posix_fallocate(counts->fd, 0, (off_t)counts->size);
 		if (reserved != 0)
-			code = err_set(err, -reserved, "counts %s: no room for %zu MiB: %s: make room, or "
-				"lower counts.domains, counts.destinations, counts.sources", file,
-				counts->size >> 20, strerror(reserved));
+			code = err_set(err, -reserved,
+				"counts %s: no room for %zu MiB: %s: make room, or "
+				"lower counts.domains, counts.destinations, counts.sources",
+				file, counts->size >> 20, strerror(reserved));
 	}
 	if (code == 0)
 		code = map(counts, err);

@@ -24,23 +24,27 @@ int privilege_find_user(const char *name, struct privilege_user *user, struct er
 	if (!found && !name[0]) {
 		found = getpwnam("nobody");
 		if (found)
-			log_warning("responder-user=nobody reason=\"there is no user mxmirage\" remedy=\"adduser "
+			log_warning(
+				"responder-user=nobody reason=\"there is no user mxmirage\" remedy=\"adduser "
 				"--system --group mxmirage\"");
 	}
 	if (!found)
-		return err_set(err, -ENOENT, "responder.user: there is no user %s: make it with `adduser "
-			"--system --group %s`", name[0] ? name : "mxmirage", name[0] ? name : "mxmirage");
+		return err_set(err, -ENOENT,
+			"responder.user: there is no user %s: make it with `adduser "
+			"--system --group %s`",
+			name[0] ? name : "mxmirage", name[0] ? name : "mxmirage");
 	if (found->pw_uid == 0)
-		return err_set(err, -EINVAL, "responder.user: %s is root: the responder talks to the network "
-			"and must have a user of its own", name);
+		return err_set(err, -EINVAL,
+			"responder.user: %s is root: the responder talks to the network "
+			"and must have a user of its own",
+			name);
 	*user = (struct privilege_user){found->pw_uid, found->pw_gid};
 	return 0;
 }
 
 int privilege_drop(const struct privilege_user *user, pid_t parent, struct err *err)
 {
-	if (geteuid() == 0 &&
-		(setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0))
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0))
 		return err_set(err, -errno, "responder: cannot change its group: %s", strerror(errno));
 	/* The bounding set needs a capability to be emptied: before the user is changed. */
 	capng_clear(CAPNG_SELECT_BOTH);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/thread.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -188,8 +187,6 @@ int responder_run(int channel)
 	/* Ctrl-C goes to the whole group: the warden ends this process in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	if (evthread_use_pthreads() < 0)
-		return code;
 	responder.base = event_base_new();
 	if (!responder.base)
 		return code;

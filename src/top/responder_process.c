@@ -120,8 +120,8 @@ int responder_process_setup(struct responder_process *process, const struct resp
 	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, &sockets->admin, 1, err);
 }
 
-int responder_process_configure(struct responder_process *process, const char *file, const char *text,
-	size_t len, struct err *err)
+int responder_process_configure(
+	struct responder_process *process, const char *file, const char *text, size_t len, struct err *err)
 {
 	struct control_message message = {.type = CONTROL_CONFIG, .fd_count = 1};
 	snprintf(message.text, sizeof(message.text), "%s", file);

@@ -39,9 +39,11 @@ struct text text_duration(uint64_t seconds)
 	if (days)
 		snprintf(text.chars, sizeof(text.chars), "%" PRIu64 " d %" PRIu64 " h", days, hours % 24);
 	else if (hours)
-		snprintf(text.chars, sizeof(text.chars), "%" PRIu64 " h %" PRIu64 " min", hours, minutes % 60);
+		snprintf(
+			text.chars, sizeof(text.chars), "%" PRIu64 " h %" PRIu64 " min", hours, minutes % 60);
 	else if (minutes)
-		snprintf(text.chars, sizeof(text.chars), "%" PRIu64 " min %" PRIu64 " s", minutes, seconds % 60);
+		snprintf(text.chars, sizeof(text.chars), "%" PRIu64 " min %" PRIu64 " s", minutes,
+			seconds % 60);
 	else
 		snprintf(text.chars, sizeof(text.chars), "%" PRIu64 " s", seconds);
 	return text;

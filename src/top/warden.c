@@ -49,7 +49,8 @@ struct warden {
 };
 
 /* The configuration of a file, text and value together. Replaces nothing on failure. */
-static int warden_read_conf(struct warden *warden, struct conf **conf, char **text, size_t *len, struct err *err)
+static int warden_read_conf(
+	struct warden *warden, struct conf **conf, char **text, size_t *len, struct err *err)
 {
 	*text = conf_file_read(warden->options->conf_file, len, err);
 	if (!*text)
@@ -124,8 +125,8 @@ static void warden_verify(evutil_socket_t fd, short what, void *arg)
 		if (guard_arm(warden->guard, warden->rules, &err) < 0)
 			log_error("guard-not-repaired %s", err.text);
 		else
-			log_warning("guard-repaired repairs=%llu",
-				(unsigned long long)warden->kernel.repairs);
+			log_warning(
+				"guard-repaired repairs=%llu", (unsigned long long)warden->kernel.repairs);
 	} else if (code < 0) {
 		log_error("guard-unverified %s", err.text);
 	}
@@ -186,11 +187,12 @@ static void warden_reload(struct warden *warden)
 static void warden_announce(struct warden *warden)
 {
 	const struct conf *conf = warden->conf;
-	log_info("ready divert=%s listen=%u-%u workers=%u responder=%d control=%s", warden->guard ? "yes" : "no",
-		conf->listen.port_first, conf->listen.port_last, conf->listen.workers,
-		(int)warden->responder.pid, conf->admin.socket);
-	sd_notifyf(0, "READY=1\nSTATUS=%s", warden->guard ? "Port 25 is diverted; nothing for it leaves this host"
-							  : "A plain sink: nothing is diverted");
+	log_info("ready divert=%s listen=%u-%u workers=%u responder=%d control=%s",
+		warden->guard ? "yes" : "no", conf->listen.port_first, conf->listen.port_last,
+		conf->listen.workers, (int)warden->responder.pid, conf->admin.socket);
+	sd_notifyf(0, "READY=1\nSTATUS=%s",
+		warden->guard ? "Port 25 is diverted; nothing for it leaves this host"
+			      : "A plain sink: nothing is diverted");
 	warden->announced = true;
 }
 
@@ -234,17 +236,17 @@ static void warden_start_responder(struct warden *warden)
 	stats_kernel_write(&warden->counts.stats, &warden->kernel);
 	int code = responder_process_start(&warden->responder, warden->conf->responder.user, &err);
 	if (code == 0) {
-		event_assign(warden->on_channel, warden->base, warden->responder.channel, EV_READ | EV_PERSIST,
-			warden_channel, warden);
+		event_assign(warden->on_channel, warden->base, warden->responder.channel,
+			EV_READ | EV_PERSIST, warden_channel, warden);
 		event_add(warden->on_channel, NULL);
 		code = responder_process_setup(&warden->responder, &warden->sockets, warden->counts.fd, &err);
 	}
 	if (code == 0)
-		code = responder_process_configure(&warden->responder, warden->conf->file, warden->conf_text,
-			warden->conf_len, &err);
+		code = responder_process_configure(
+			&warden->responder, warden->conf->file, warden->conf_text, warden->conf_len, &err);
 	if (code == 0)
-		code = responder_process_begin(&warden->responder, &warden->sockets,
-			(uint64_t)warden->started, &err);
+		code = responder_process_begin(
+			&warden->responder, &warden->sockets, (uint64_t)warden->started, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
 	/* A child that was forked and could not be set up ends by itself: SIGCHLD. */
@@ -277,7 +279,8 @@ static void warden_child(evutil_socket_t signal_number, short what, void *arg)
 	if (lived >= STABLE_S)
 		warden->restart_ms = 0;
 	log_error("responder-died %s=%d lived_s=%lld restart_in_ms=%u waiting=\"new connections wait in the "
-		"backlog\"", WIFSIGNALED(status) ? "signal" : "exit",
+		  "backlog\"",
+		WIFSIGNALED(status) ? "signal" : "exit",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)lived,
 		warden->restart_ms);
 	const struct timeval wait = {warden->restart_ms / 1000, warden->restart_ms % 1000 * 1000};
@@ -334,10 +337,10 @@ static bool warden_events(struct warden *warden)
 	warden->on_restart = evtimer_new(base, warden_restart, warden);
 	warden->on_impatient = evtimer_new(base, warden_impatient, warden);
 	return warden->on_child && warden->on_terminate && warden->on_interrupt && warden->on_hangup &&
-		warden->on_channel && warden->on_verify && warden->on_restart && warden->on_impatient &&
-		event_add(warden->on_child, NULL) == 0 && event_add(warden->on_terminate, NULL) == 0 &&
-		event_add(warden->on_interrupt, NULL) == 0 && event_add(warden->on_hangup, NULL) == 0 &&
-		event_add(warden->on_verify, &verify_interval) == 0;
+	       warden->on_channel && warden->on_verify && warden->on_restart && warden->on_impatient &&
+	       event_add(warden->on_child, NULL) == 0 && event_add(warden->on_terminate, NULL) == 0 &&
+	       event_add(warden->on_interrupt, NULL) == 0 && event_add(warden->on_hangup, NULL) == 0 &&
+	       event_add(warden->on_verify, &verify_interval) == 0;
 }
 
 static void warden_disarm(struct warden *warden)
@@ -346,7 +349,8 @@ static void warden_disarm(struct warden *warden)
 	if (!warden->guard)
 		return;
 	if (!warden->options->disarm_on_exit && warden->conf->guard.on_stop == CONF_ON_STOP_KEEP) {
-		log_info("stopped guard=\"stands: port 25 stays blocked\" remedy=\"mxmirage guard disarm opens it\"");
+		log_info("stopped guard=\"stands: port 25 stays blocked\" remedy=\"mxmirage guard disarm "
+			 "opens it\"");
 		return;
 	}
 	warden_read_kernel(warden);

@@ -78,8 +78,7 @@ static void connection_lost(
 /* Whether nothing is to be said any more: any word of the sink's is one too many. */
 static bool connection_is_silent(const struct connection *connection)
 {
-	return connection->step == SCRIPT_END ||
-	       (connection->idle && connection->step == SCRIPT_FIRST_MAIL);
+	return connection->step == SCRIPT_END || (connection->idle && connection->step == SCRIPT_FIRST_MAIL);
 }
 
 /* Sends what is left of the step. What does not fit now goes with the next event. */
@@ -87,8 +86,8 @@ static void connection_send(struct client *client, struct connection *connection
 {
 	const struct script_step *step = &client->script.steps[connection->step];
 	while (connection->sent < step->len) {
-		ssize_t n = send(connection->fd, step->bytes + connection->sent,
-			step->len - connection->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(connection->fd, step->bytes + connection->sent, step->len - connection->sent,
+			MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0) {
 			if (errno != EAGAIN && errno != EINTR)
 				connection_lost(client, connection, "send", strerror(errno));
@@ -244,8 +243,8 @@ static void client_turn(struct client *client)
 		if (events[i].events & EPOLLOUT && !connection_is_silent(connection))
 			connection_send(client, connection);
 		if (connection->fd >= 0 && events[i].events & ~(uint32_t)EPOLLOUT)
-			connection_receive(client, connection,
-				events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+			connection_receive(
+				client, connection, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 	}
 }
 
@@ -256,23 +255,20 @@ struct client *client_new(const struct client_options *options)
 		return NULL;
 	client->options = *options;
 	client->epoll = epoll_create1(EPOLL_CLOEXEC);
-	client->connections =
-		calloc((size_t)options->connections + options->idle, sizeof(struct connection));
+	client->connections = calloc((size_t)options->connections + options->idle, sizeof(struct connection));
 	if (client->epoll < 0 || !client->connections ||
 		script_init(&client->script, options->size, options->pipelined)) {
 		client_free(client);
 		return NULL;
 	}
 	for (unsigned i = 0; i < options->connections + options->idle; i++)
-		client->connections[i] =
-			(struct connection){.fd = -1, .idle = i >= options->connections};
+		client->connections[i] = (struct connection){.fd = -1, .idle = i >= options->connections};
 	return client;
 }
 
 void client_free(struct client *client)
 {
-	for (unsigned i = 0;
-		client->connections && i < client->options.connections + client->options.idle;
+	for (unsigned i = 0; client->connections && i < client->options.connections + client->options.idle;
 		i++) {
 		if (client->connections[i].fd >= 0)
 			connection_close(&client->connections[i]);
@@ -292,8 +288,8 @@ int client_open_idle(struct client *client, double seconds)
 			return -1;
 		while (client->opened < client->options.idle &&
 			client->opened - client->holding < IDLE_AT_A_TIME)
-			connection_open(client, &client->connections[client->options.connections +
-								     client->opened++]);
+			connection_open(
+				client, &client->connections[client->options.connections + client->opened++]);
 		client_turn(client);
 	}
 	return 0;

@@ -82,8 +82,8 @@ static double own_cpu(void)
 
 static int parse_options(struct options *options, int argc, char **argv)
 {
-	*options = (struct options){
-		.client = {.connections = 20, .size = 102400}, .seconds = 2, .warm_up = 0.5};
+	*options =
+		(struct options){.client = {.connections = 20, .size = 102400}, .seconds = 2, .warm_up = 0.5};
 	for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
 		switch (c) {
 		case 'c':
@@ -124,8 +124,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 	struct addrinfo *found;
 	int error = getaddrinfo(argv[optind], argv[optind + 1], &hints, &found);
 	if (error) {
-		fprintf(stderr, "load: %s %s: %s; give an address and a port in digits\n",
-			argv[optind], argv[optind + 1], gai_strerror(error));
+		fprintf(stderr, "load: %s %s: %s; give an address and a port in digits\n", argv[optind],
+			argv[optind + 1], gai_strerror(error));
 		return -1;
 	}
 	memcpy(&options->client.target, found->ai_addr, found->ai_addrlen);
@@ -144,14 +144,14 @@ static void raise_descriptors(void)
 	}
 }
 
-static void print_report(const struct options *options, const struct client_counts *counts,
-	uint64_t messages, double seconds, uint64_t sink_cpu, double cpu)
+static void print_report(const struct options *options, const struct client_counts *counts, uint64_t messages,
+	double seconds, uint64_t sink_cpu, double cpu)
 {
 	printf("{\"messages\": %" PRIu64 ", \"seconds\": %.6f, \"sink_cpu_ns\": %" PRIu64
 	       ", \"client_cpu_s\": %.6f, \"errors\": %" PRIu64 ", \"connections\": %" PRIu64
 	       ", \"idle\": %u, \"messages_in_all\": %" PRIu64 ", \"replies\": {",
-		messages, seconds, sink_cpu, cpu, counts->errors, counts->connections,
-		options->client.idle, counts->messages);
+		messages, seconds, sink_cpu, cpu, counts->errors, counts->connections, options->client.idle,
+		counts->messages);
 	const char *comma = "";
 	for (unsigned code = 0; code < CLIENT_CODES; code++) {
 		if (!counts->replies[code])

@@ -70,12 +70,11 @@ int script_init(struct script *script, size_t size, bool pipelined)
 	steps[SCRIPT_EHLO] =
 		(struct script_step){RANGE(ehlo, text), .replies = {250}, NEXT(SCRIPT_FIRST_MAIL)};
 	if (pipelined) {
-		steps[ENVELOPE] =
-			(struct script_step){RANGE(mail, quit), .replies = {250, 250, 354},
-				.opens = true, .next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
-		steps[TEXT_AND_ENVELOPE] = (struct script_step){RANGE(text, quit),
-			.replies = {250, 250, 250, 354}, .opens = true, TEXT,
-			.next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
+		steps[ENVELOPE] = (struct script_step){RANGE(mail, quit), .replies = {250, 250, 354},
+			.opens = true, .next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
+		steps[TEXT_AND_ENVELOPE] =
+			(struct script_step){RANGE(text, quit), .replies = {250, 250, 250, 354},
+				.opens = true, TEXT, .next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
 		steps[TEXT_AND_QUIT] = (struct script_step){
 			RANGE(last_text, end), .replies = {250, 221}, TEXT, NEXT(SCRIPT_END)};
 	} else {
@@ -85,10 +84,10 @@ int script_init(struct script *script, size_t size, bool pipelined)
 			(struct script_step){RANGE(rcpt, data), .replies = {250}, NEXT(DATA_ALONE)};
 		steps[DATA_ALONE] =
 			(struct script_step){RANGE(data, quit), .replies = {354}, NEXT(TEXT_ALONE)};
-		steps[TEXT_ALONE] = (struct script_step){RANGE(text, mail), .replies = {250}, TEXT,
-			.next = MAIL_ALONE, .last = QUIT_ALONE};
-		steps[QUIT_ALONE] = (struct script_step){
-			RANGE(quit, last_text), .replies = {221}, NEXT(SCRIPT_END)};
+		steps[TEXT_ALONE] = (struct script_step){
+			RANGE(text, mail), .replies = {250}, TEXT, .next = MAIL_ALONE, .last = QUIT_ALONE};
+		steps[QUIT_ALONE] =
+			(struct script_step){RANGE(quit, last_text), .replies = {221}, NEXT(SCRIPT_END)};
 	}
 	for (size_t i = 0; i < SCRIPT_STEPS; i++)
 		if (!steps[i].due)

@@ -26,12 +26,12 @@ enum script_step_index {
 struct script_step {
 	const char *bytes; /* what to send; everything that follows waits for the replies to it */
 	size_t len;
-	size_t due; /* how much must be out before a reply can have been earned */
+	size_t due;                       /* how much must be out before a reply can have been earned */
 	uint16_t replies[SCRIPT_REPLIES]; /* the codes that must come back, in order; 0 ends them */
 	bool opens;                       /* a transaction begins in this step */
 	bool finishes;                    /* the first reply accepts a message */
-	uint8_t next; /* the step behind it while more messages are to be sent */
-	uint8_t last; /* the step behind it once the last one was opened */
+	uint8_t next;                     /* the step behind it while more messages are to be sent */
+	uint8_t last;                     /* the step behind it once the last one was opened */
 };
 
 struct script {

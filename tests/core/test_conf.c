@@ -23,13 +23,13 @@
 static const struct toml_node workers_4 =
 	ROOT(SECTION("listen", {.type = TOML_INTEGER, .key = "workers", .line = 2, .integer = 4}));
 
-static const struct toml_node excluding = ROOT(SECTION(
-	"divert", {.type = TOML_ARRAY,
-			  .key = "exclude",
-			  .line = 2,
-			  ITEMS(((const struct toml_node[]){
-				  {.type = TOML_STRING, .line = 2, .string = "192.0.2.0/24"},
-			  }))}));
+static const struct toml_node excluding =
+	ROOT(SECTION("divert", {.type = TOML_ARRAY,
+				       .key = "exclude",
+				       .line = 2,
+				       ITEMS(((const struct toml_node[]){
+					       {.type = TOML_STRING, .line = 2, .string = "192.0.2.0/24"},
+				       }))}));
 
 /* As named in the contract; a change here is a change for users. */
 START_TEST(defaults_are_these)
@@ -78,8 +78,7 @@ START_TEST(tree_is_copied)
 {
 	char file[] = "f.toml", block[] = "192.0.2.0/24", name[] = "mx.example.test";
 	const struct toml_node exclude[] = {{.type = TOML_STRING, .line = 2, .string = block}};
-	const struct toml_node divert[] = {
-		{.type = TOML_ARRAY, .key = "exclude", .line = 2, ITEMS(exclude)}};
+	const struct toml_node divert[] = {{.type = TOML_ARRAY, .key = "exclude", .line = 2, ITEMS(exclude)}};
 	const struct toml_node answer[] = {
 		{.type = TOML_STRING, .key = "hostname", .line = 4, .string = name}};
 	const struct toml_node sections[] = {
@@ -150,8 +149,7 @@ START_TEST(shares_are_counted_across_threads)
 	struct conf *conf = conf_new("f.toml", &excluding, 1, NULL);
 	pthread_t threads[4];
 	for (size_t i = 0; i < 4; i++)
-		ck_assert_int_eq(
-			pthread_create(&threads[i], NULL, share, (void *)conf_ref(conf)), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, share, (void *)conf_ref(conf)), 0);
 	for (size_t i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(atomic_load(&conf->references), 1);

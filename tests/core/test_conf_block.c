@@ -23,8 +23,7 @@ static const struct {
 	{"8000::/1", "8000::/1"},
 	{"fe80::/10", "fe80::/10"},
 	{"::192.0.2.1", "::192.0.2.1"},
-	{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127",
-		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127"},
+	{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127"},
 };
 
 START_TEST(good_block_prints_canonically)
@@ -154,8 +153,8 @@ START_TEST(merge_keeps_the_addresses)
 		memcpy(after, before, sizeof(after));
 		size_t left = conf_block_merge(after, count);
 		for (unsigned low = 0; low < 256; low++)
-			ck_assert_int_eq(covers(before, count, (uint8_t)low),
-				covers(after, left, (uint8_t)low));
+			ck_assert_int_eq(
+				covers(before, count, (uint8_t)low), covers(after, left, (uint8_t)low));
 		for (size_t i = 1; i < left; i++) {
 			unsigned end = after[i - 1].address[3] + (1u << (32 - after[i - 1].prefix));
 			ck_assert_uint_le(end, after[i].address[3]);
@@ -168,10 +167,8 @@ int main(void)
 {
 	Suite *suite = suite_create("conf_block");
 	TCase *tcase = tcase_create("conf_block");
-	tcase_add_loop_test(
-		tcase, good_block_prints_canonically, 0, sizeof(good) / sizeof(good[0]));
-	tcase_add_loop_test(
-		tcase, bad_block_is_refused_with_remedy, 0, sizeof(bad) / sizeof(bad[0]));
+	tcase_add_loop_test(tcase, good_block_prints_canonically, 0, sizeof(good) / sizeof(good[0]));
+	tcase_add_loop_test(tcase, bad_block_is_refused_with_remedy, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_loop_test(tcase, merge_leaves_the_fewest, 0, sizeof(merges) / sizeof(merges[0]));
 	tcase_add_test(tcase, merge_keeps_the_addresses);
 	suite_add_tcase(suite, tcase);

@@ -68,14 +68,13 @@ START_TEST(test_every_rule_is_whole)
 		ck_assert_int_ge(rule->term_count, 2);
 		/* One verdict, at its end. */
 		for (size_t t = 0; t < rule->term_count; t++)
-			ck_assert_msg(ends(rule->terms[t].kind) == (t == rule->term_count - 1),
-				"rule %zu", i);
+			ck_assert_msg(
+				ends(rule->terms[t].kind) == (t == rule->term_count - 1), "rule %zu", i);
 		/* What is not accepted is counted. */
 		ck_assert_msg(has(rule, RULESET_ACCEPT) || has(rule, RULESET_COUNT), "rule %zu", i);
 		/* A reset answers TCP alone: the kernel drops anything else without a word. */
 		if (has(rule, RULESET_RESET) || has(rule, RULESET_REDIRECT))
-			ck_assert_msg(has(rule, RULESET_DPORT_IN_SET) ||
-					      has(rule, RULESET_DPORT_LISTENERS),
+			ck_assert_msg(has(rule, RULESET_DPORT_IN_SET) || has(rule, RULESET_DPORT_LISTENERS),
 				"rule %zu", i);
 		/* Each chain's rules stand together. */
 		if (i > 0 && rule->chain != rules->rules[i - 1].chain)

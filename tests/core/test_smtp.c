@@ -77,10 +77,8 @@ static const struct {
 	{SMTP_PHASE_HELO, HELLO, MAIL, "503 5.5.1 EHLO or HELO comes first\r\n"},
 	{SMTP_PHASE_MAIL, HELLO MAIL, RCPT, "503 5.5.1 MAIL comes first\r\n"},
 	{SMTP_PHASE_RCPT, HELLO MAIL RCPT, "DATA\r\n", "503 5.5.1 RCPT comes next\r\n"},
-	{SMTP_PHASE_DATA, HELLO MAIL RCPT "DATA\r\n", MAIL,
-		"503 5.5.1 RCPT, DATA or BDAT comes next\r\n"},
-	{SMTP_PHASE_END_OF_DATA, HELLO MAIL RCPT "BDAT 0 LAST\r\n", RCPT,
-		"503 5.5.1 MAIL comes first\r\n"},
+	{SMTP_PHASE_DATA, HELLO MAIL RCPT "DATA\r\n", MAIL, "503 5.5.1 RCPT, DATA or BDAT comes next\r\n"},
+	{SMTP_PHASE_END_OF_DATA, HELLO MAIL RCPT "BDAT 0 LAST\r\n", RCPT, "503 5.5.1 MAIL comes first\r\n"},
 };
 
 START_TEST(a_refusal_is_passed_on_and_changes_nothing)
@@ -234,8 +232,8 @@ START_TEST(faults_of_a_message_overrule_its_acceptance_only)
 		reach(SMTP_PHASE_RCPT, HELLO MAIL RCPT);
 		smtp_decide(&smtp, NULL, &out);
 		reach(SMTP_PHASE_END_OF_DATA, cases[i].body);
-		unsigned code = cases[i].decided ? decide(cases[i].decided, "", "x")
-						 : smtp_decide(&smtp, NULL, &out);
+		unsigned code =
+			cases[i].decided ? decide(cases[i].decided, "", "x") : smtp_decide(&smtp, NULL, &out);
 		ck_assert_msg(code == cases[i].code, "case %zu: %u", i, code);
 		char text[4];
 		snprintf(text, sizeof(text), "%u", code);
@@ -275,8 +273,7 @@ START_TEST(nothing_is_used_without_room_for_a_reply)
 	out.len = 0;
 	out.cap = SMTP_REPLY_MAX;
 	size_t used;
-	ck_assert_int_eq(
-		smtp_step(&smtp, span_of("NOOP\r\nNOOP\r\n"), &used, &out), SMTP_WANT_OUTPUT);
+	ck_assert_int_eq(smtp_step(&smtp, span_of("NOOP\r\nNOOP\r\n"), &used, &out), SMTP_WANT_OUTPUT);
 	ck_assert_uint_eq(used, 6);
 	assert_out("250 2.0.0 Ok\r\n");
 }
@@ -304,8 +301,7 @@ START_TEST(early_data_of_a_refused_data_is_not_held_against_the_next)
 	reach(SMTP_PHASE_RCPT, HELLO MAIL RCPT);
 	smtp_decide(&smtp, NULL, &out);
 	size_t used;
-	ck_assert_int_eq(
-		smtp_step(&smtp, span_of("DATA\r\nNOOP\r\n"), &used, &out), SMTP_WANT_DECISION);
+	ck_assert_int_eq(smtp_step(&smtp, span_of("DATA\r\nNOOP\r\n"), &used, &out), SMTP_WANT_DECISION);
 	ck_assert(smtp.message.flags & SMTP_FLAG_EARLY_DATA);
 	decide(451, "", "Later");
 	reach(SMTP_PHASE_DATA, "DATA\r\n");
@@ -399,11 +395,9 @@ START_TEST(replies_do_not_depend_on_chunking)
 		messages += strstr(whole.notes_text, "M: ") != NULL;
 		play(&pieces, soup, longest[seed % COUNT(longest)]);
 		ck_assert_msg(strcmp(whole.replies_text, pieces.replies_text) == 0,
-			"seed %u: whole `%s`, in pieces `%s`", seed, whole.replies_text,
-			pieces.replies_text);
+			"seed %u: whole `%s`, in pieces `%s`", seed, whole.replies_text, pieces.replies_text);
 		ck_assert_msg(strcmp(whole.notes_text, pieces.notes_text) == 0,
-			"seed %u: whole `%s`, in pieces `%s`", seed, whole.notes_text,
-			pieces.notes_text);
+			"seed %u: whole `%s`, in pieces `%s`", seed, whole.notes_text, pieces.notes_text);
 		ck_assert_int_eq(whole.closed, pieces.closed);
 		ck_assert_uint_eq(whole.kept_len, pieces.kept_len);
 		smtp_caller_done(&whole);

@@ -50,8 +50,7 @@ __attribute__((noreturn, format(printf, 2, 3))) static void play_fail(
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	ck_abort_msg("%s:%u (%s, seed %u): %s", play->file, play->line, ways[play->way], play->seed,
-		text);
+	ck_abort_msg("%s:%u (%s, seed %u): %s", play->file, play->line, ways[play->way], play->seed, text);
 }
 
 static size_t piece_length(struct play *play, size_t rest)
@@ -121,8 +120,7 @@ static void hear_client(struct play *play, unsigned count, bool raw, const char 
 		if (raw)
 			write_escaped(play, text);
 		else if (number)
-			fprintf(play->group, "%.*s%u%s\r\n", (int)(number - text), text, i,
-				number + 2);
+			fprintf(play->group, "%.*s%u%s\r\n", (int)(number - text), text, i, number + 2);
 		else
 			fprintf(play->group, "%s\r\n", text);
 	}
@@ -166,8 +164,7 @@ static void expect_message(struct play *play, const char *line)
 	/* Only whoever gets the body together with its DATA can tell that it came too early. */
 	char *early = strstr(expected, "early_data,");
 	if (early && play->way != WAY_WHOLE)
-		memmove(early, early + strlen("early_data,"),
-			strlen(early + strlen("early_data,")) + 1);
+		memmove(early, early + strlen("early_data,"), strlen(early + strlen("early_data,")) + 1);
 	if (strlen(expected) != len || memcmp(expected, note, len) != 0)
 		play_fail(play, "message `%.*s`, expected `%s`", (int)len, note, expected);
 	play->notes_read += len + (note[len] == '\n');
@@ -226,8 +223,7 @@ static void play_file(const char *name, enum way way, unsigned seed)
 	}
 	speak(&play);
 	if (play.caller.replies_text[play.replies_read])
-		play_fail(&play, "one reply too many: `%s`",
-			play.caller.replies_text + play.replies_read);
+		play_fail(&play, "one reply too many: `%s`", play.caller.replies_text + play.replies_read);
 	if (next_message(&play)[0])
 		play_fail(&play, "one message too many: `%s`", next_message(&play));
 	if (play.caller.closed != closed_expected)

@@ -30,8 +30,7 @@ static enum kind kind_of(char c)
 	return c == '\r' ? KIND_CR : c == '\n' ? KIND_LF : c == '.' ? KIND_DOT : KIND_OTHER;
 }
 
-static size_t scan_by_table(
-	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
+static size_t scan_by_table(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
 	for (size_t at = 0; at < in.len; at++) {
 		char c = in.data[at];
@@ -82,8 +81,7 @@ static void check_scanner(const struct smtp_scanner *scanner, struct span in, si
 		"%llu, "
 		"flags %x not %x",
 		scanner->name, in.len, cut, used, wanted_used, (int)state, (int)wanted_state,
-		(unsigned long long)got.octets, (unsigned long long)wanted.octets, got.flags,
-		wanted.flags);
+		(unsigned long long)got.octets, (unsigned long long)wanted.octets, got.flags, wanted.flags);
 }
 
 static unsigned random_state;
@@ -218,8 +216,7 @@ int main(void)
 	TCase *tcase = tcase_create("scan");
 	tcase_set_timeout(tcase, 120);
 	tcase_add_unchecked_fixture(tcase, fence, NULL);
-	tcase_add_loop_test(
-		tcase, bodies_are_counted_as_written, 0, sizeof(bodies) / sizeof(bodies[0]));
+	tcase_add_loop_test(tcase, bodies_are_counted_as_written, 0, sizeof(bodies) / sizeof(bodies[0]));
 	tcase_add_loop_test(tcase, every_scanner_agrees_with_the_table, 0, scanners);
 	tcase_add_loop_test(tcase, the_end_is_found_at_every_offset_and_cut, 0, scanners);
 	tcase_add_loop_test(tcase, a_state_is_not_lost_before_a_plain_block, 0, scanners);

@@ -14,13 +14,11 @@ static const struct {
 	{"<>", "", "", "", ""},
 	{"<postmaster>", "postmaster", "", "postmaster", ""},
 	{"<@a.example,@b.example:ann@example.com>", "ann", "example.com", "ann@example.com", ""},
-	{"<\"a b\\\"c@d\"@example.com>", "\"a b\\\"c@d\"", "example.com",
-		"\"a b\\\"c@d\"@example.com", ""},
+	{"<\"a b\\\"c@d\"@example.com>", "\"a b\\\"c@d\"", "example.com", "\"a b\\\"c@d\"@example.com", ""},
 	{"<ann@[192.0.2.1]>", "ann", "[192.0.2.1]", "ann@[192.0.2.1]", ""},
 	{"<ann@[ipv6:2001:db8::1]>", "ann", "[ipv6:2001:db8::1]", "ann@[ipv6:2001:db8::1]", ""},
 	{"<a!#$%&'*+-/=?^_`{|}~b@x>", "a!#$%&'*+-/=?^_`{|}~b", "x", "a!#$%&'*+-/=?^_`{|}~b@x", ""},
-	{"<\xc3\xbc@\xc3\xbc.example>", "\xc3\xbc", "\xc3\xbc.example", "\xc3\xbc@\xc3\xbc.example",
-		""},
+	{"<\xc3\xbc@\xc3\xbc.example>", "\xc3\xbc", "\xc3\xbc.example", "\xc3\xbc@\xc3\xbc.example", ""},
 	{.text = ""},
 	{.text = "<"},
 	{.text = "ann@example.com"},
@@ -52,8 +50,8 @@ static const struct {
 
 static void assert_span(struct span got, const char *wanted)
 {
-	ck_assert_msg(span_equal(got, span_of(wanted)), "`%.*s`, expected `%s`", (int)got.len,
-		got.data, wanted);
+	ck_assert_msg(
+		span_equal(got, span_of(wanted)), "`%.*s`, expected `%s`", (int)got.len, got.data, wanted);
 }
 
 /* A copy of exactly that size, so that the address sanitizer sees a read past it. */
@@ -146,8 +144,8 @@ START_TEST(parameters_come_one_by_one)
 }
 END_TEST
 
-static const char *const bad_params[] = {"SIZE=1", " =", " =1", " SIZE=", " A=b=c", " -A", " A\x01",
-	" A=\x7f", " <>", " \xc3\xbc=1"};
+static const char *const bad_params[] = {
+	"SIZE=1", " =", " =1", " SIZE=", " A=b=c", " -A", " A\x01", " A=\x7f", " <>", " \xc3\xbc=1"};
 
 START_TEST(bad_parameters_are_refused)
 {

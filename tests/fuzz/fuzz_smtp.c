@@ -6,8 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void play(struct smtp_caller *caller, const struct smtp_profile *profile, struct span input,
-	size_t piece)
+static void play(
+	struct smtp_caller *caller, const struct smtp_profile *profile, struct span input, size_t piece)
 {
 	smtp_caller_init(caller, profile, SMTP_REPLY_MAX);
 	caller->flags_ignored = SMTP_FLAG_EARLY_DATA;

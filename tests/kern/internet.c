@@ -59,8 +59,8 @@ static int listener_open(uint16_t port)
 	setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	ck_assert_msg(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0, "port %u: %s", port,
-		strerror(errno));
+	ck_assert_msg(
+		bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0, "port %u: %s", port, strerror(errno));
 	ck_assert_int_eq(listen(fd, 64), 0);
 	return fd;
 }
@@ -153,9 +153,8 @@ static struct outcome connect_once(const char *address, uint16_t port, const cha
 	int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	ck_assert_int_ge(fd, 0);
 	if (device)
-		ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device,
-					 (socklen_t)strlen(device)),
-			0);
+		ck_assert_int_eq(
+			setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)), 0);
 	int code = is_six ? connect(fd, (struct sockaddr *)&six, sizeof(six))
 			  : connect(fd, (struct sockaddr *)&four, sizeof(four));
 	if (code < 0 && errno != EINPROGRESS) {
@@ -208,8 +207,8 @@ int attempt_end(struct attempt *attempt, char *greeting)
 	return outcome.code;
 }
 
-bool listener_greet(const struct internet *world, enum origdst_result *result,
-	struct sockaddr_storage *original)
+bool listener_greet(
+	const struct internet *world, enum origdst_result *result, struct sockaddr_storage *original)
 {
 	struct pollfd polls[LISTENERS];
 	for (int i = 0; i < LISTENERS; i++)

@@ -1,7 +1,7 @@
 /*
  * internet: a small world for tests of what the rules do: a host (the calling process's namespace),
- *an internet behind it with servers and an oracle that counts what arrives, and a container that
- *the host forwards for.
+ * an internet behind it with servers and an oracle that counts what arrives, and a container that
+ * the host forwards for.
  *
  *	container 203.0.113.130 ── host 192.0.2.1 ── internet 192.0.2.2
  *	2001:db8:c::2              2001:db8:a::1     2001:db8:a::2
@@ -61,7 +61,7 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 int attempt_end(struct attempt *attempt, char *greeting);
 
 /* Accepts on the listeners for up to 1 s, greets with "mirage", closes; false when nobody came. */
-bool listener_greet(const struct internet *world, enum origdst_result *result,
-	struct sockaddr_storage *original);
+bool listener_greet(
+	const struct internet *world, enum origdst_result *result, struct sockaddr_storage *original);
 
 #endif

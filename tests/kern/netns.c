@@ -22,8 +22,7 @@ static void loopback_up(void)
 void netns_fresh(void)
 {
 	alarm(60);
-	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)",
-		strerror(errno));
+	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
 	loopback_up();
 }
 
@@ -145,8 +144,7 @@ void assert_same_text(const char *found, const char *wanted)
 	for (unsigned line = 1; *f || *w; line++) {
 		size_t f_len = strcspn(f, "\n"), w_len = strcspn(w, "\n");
 		ck_assert_msg(f_len == w_len && memcmp(f, w, f_len) == 0,
-			"line %u is\n%.*s\nand should be\n%.*s", line, (int)f_len, f, (int)w_len,
-			w);
+			"line %u is\n%.*s\nand should be\n%.*s", line, (int)f_len, f, (int)w_len, w);
 		f += f_len + (f[f_len] == '\n');
 		w += w_len + (w[w_len] == '\n');
 	}

@@ -67,10 +67,9 @@ static const struct {
 		"[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
 		"[ payload load 2b @ transport header + 2 => reg 1 ] "
 		"[ lookup reg 1 set ports 0x0 ] "},
-	{{.kind = RULESET_DPORT_LISTENERS},
-		"[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
-		"[ payload load 2b @ transport header + 2 => reg 1 ] "
-		"[ cmp gte reg 1 0x0000b90f ] [ cmp lte reg 1 0x0000c00f ] "},
+	{{.kind = RULESET_DPORT_LISTENERS}, "[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
+					    "[ payload load 2b @ transport header + 2 => reg 1 ] "
+					    "[ cmp gte reg 1 0x0000b90f ] [ cmp lte reg 1 0x0000c00f ] "},
 	{{.kind = RULESET_DADDR6_IN_SET, .set = RULESET_EXCLUDE6},
 		"[ meta load nfproto => reg 1 ] [ cmp eq reg 1 0x0000000a ] "
 		"[ payload load 16b @ network header + 24 => reg 1 ] "
@@ -83,9 +82,8 @@ static const struct {
 					"[ cmp eq reg 1 0x00000000 ] "},
 	{{.kind = RULESET_COUNT, .counter = RULESET_DIVERTED}, "[ objref type 1 name diverted ] "},
 	{{.kind = RULESET_RESET}, "[ reject type 1 code 0 ] "},
-	{{.kind = RULESET_REDIRECT},
-		"[ immediate reg 1 0x0000b90f ] [ immediate reg 2 0x0000c00f ] "
-		"[ redir proto_min reg 1 proto_max reg 2 flags 0x2 ] "},
+	{{.kind = RULESET_REDIRECT}, "[ immediate reg 1 0x0000b90f ] [ immediate reg 2 0x0000c00f ] "
+				     "[ redir proto_min reg 1 proto_max reg 2 flags 0x2 ] "},
 };
 
 static int expression_append(struct nftnl_expr *expr, void *data)
@@ -93,8 +91,7 @@ static int expression_append(struct nftnl_expr *expr, void *data)
 	char *text = data;
 	size_t used = strlen(text);
 	used += (size_t)sprintf(text + used, "[ %s ", nftnl_expr_get_str(expr, NFTNL_EXPR_NAME));
-	used += (size_t)nftnl_expr_snprintf(
-		text + used, 1024 - used, expr, NFTNL_OUTPUT_DEFAULT, 0);
+	used += (size_t)nftnl_expr_snprintf(text + used, 1024 - used, expr, NFTNL_OUTPUT_DEFAULT, 0);
 	strcpy(text + used, "] ");
 	return 0;
 }

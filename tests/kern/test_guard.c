@@ -65,8 +65,7 @@ static void in_fresh_netns_lists_what_is_printed(void)
 		struct ruleset *rules = makers[i]();
 		arm(guard, rules);
 		assert_state(guard, true, true, true);
-		char *listed = nft_list(), *printed = rules_text(rules),
-		     *file = file_read(files[i]);
+		char *listed = nft_list(), *printed = rules_text(rules), *file = file_read(files[i]);
 		assert_same_text(listed, printed);
 		assert_same_text(file, printed);
 		free(listed);
@@ -237,8 +236,7 @@ static const struct {
 	 "guard_postrouting | sed -n 's/.*\"lo\" accept # handle //p') 'oif != \"lo\" accept'",
 		"rule 1 of chain guard_postrouting is not"},
 	{"nft delete element inet mxmirage ports '{ 25 }'", "set ports: element 25 is missing"},
-	{"nft add element inet mxmirage ports '{ 26 }'",
-		"set ports: element 26 does not belong there"},
+	{"nft add element inet mxmirage ports '{ 26 }'", "set ports: element 26 does not belong there"},
 	{"nft add element inet mxmirage exclude4 '{ 198.51.100.0/24 }'",
 		"set exclude4: element 198.51.100.0 does not belong there"},
 	{"nft delete element inet mxmirage exclude4 '{ 203.0.113.6 }'",
@@ -247,11 +245,9 @@ static const struct {
 	{"nft delete element inet mxmirage exclude6 '{ fe80::/10 }';"
 	 " nft add element inet mxmirage exclude6 '{ fe80::/9 }'",
 		"set exclude6: the end of a block before fec0:: is missing"},
-	{"nft chain inet mxmirage guard_output '{ policy drop ; }'",
-		"chain guard_output has another policy"},
+	{"nft chain inet mxmirage guard_output '{ policy drop ; }'", "chain guard_output has another policy"},
 	{"nft add chain inet mxmirage stray", "chain stray does not belong there"},
-	{"nft add set inet mxmirage stray '{ type inet_service ; }'",
-		"set stray does not belong there"},
+	{"nft add set inet mxmirage stray '{ type inet_service ; }'", "set stray does not belong there"},
 	{"nft add table inet mxmirage '{ flags dormant ; }'", "dormant"},
 	{"nft delete table inet mxmirage;"
 	 " sed 's/rejected_forward/elsewhere/' " RULES_EXAMPLE_FILE " | nft -f -",
@@ -273,10 +269,10 @@ static void in_fresh_netns_finds_each_change(void)
 		assert_verified(guard, rules);
 		shell("%s", changes[i].command);
 		struct err err = {""};
-		ck_assert_msg(guard_verify(guard, rules, &err) == -EPROTO, "not found: %s",
-			changes[i].command);
-		ck_assert_msg(strstr(err.text, changes[i].finding) != NULL, "%s: said %s",
-			changes[i].command, err.text);
+		ck_assert_msg(
+			guard_verify(guard, rules, &err) == -EPROTO, "not found: %s", changes[i].command);
+		ck_assert_msg(strstr(err.text, changes[i].finding) != NULL, "%s: said %s", changes[i].command,
+			err.text);
 		shell("nft flush ruleset");
 	}
 	ruleset_free(rules);
@@ -329,8 +325,7 @@ static void in_fresh_netns_names_what_is_refused(void)
 			int code = guard_arm(guard, bad, &err);
 			ck_assert_int_lt(code, 0);
 			ck_assert_int_ne(code, -EPROTO);
-			ck_assert_msg(strstr(err.text, refusals[i].named) == err.text, "said %s",
-				err.text);
+			ck_assert_msg(strstr(err.text, refusals[i].named) == err.text, "said %s", err.text);
 			ruleset_free(bad);
 			/* All or nothing: what stood before still stands. */
 			if (armed)
@@ -394,8 +389,7 @@ static void in_fresh_netns_takes_ten_thousand_blocks(void)
 	arm(guard, rules);
 	arm(guard, rules);
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	double seconds =
-		(double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+	double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 	ck_assert_msg(seconds < 20, "arming twice took %.1f s", seconds);
 	char *listed = nft_list(), *printed = rules_text(rules);
 	assert_same_text(listed, printed);
@@ -428,8 +422,7 @@ int main(void)
 {
 	Suite *suite = suite_create("guard");
 	TCase *cases = tcase_create("guard");
-	tcase_add_loop_test(
-		cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
+	tcase_add_loop_test(cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -67,22 +67,21 @@ static const struct path armed_paths[] = {
 static void assert_path(const struct internet *world, const struct path *path)
 {
 	const pid_t where[] = {0, world->container, world->internet};
-	struct attempt attempt =
-		attempt_start(where[path->from], path->to, path->port, path->device);
+	struct attempt attempt = attempt_start(where[path->from], path->to, path->port, path->device);
 	char greeting[16];
 	if (path->end == MIRAGE) {
 		enum origdst_result result;
 		struct sockaddr_storage original;
 		char address[INET6_ADDRSTRLEN];
-		ck_assert_msg(listener_greet(world, &result, &original),
-			"%s:%u did not reach the listeners", path->to, path->port);
+		ck_assert_msg(listener_greet(world, &result, &original), "%s:%u did not reach the listeners",
+			path->to, path->port);
 		ck_assert_int_eq(result, ORIGDST_DIVERTED);
 		const struct sockaddr_in *four = (const void *)&original;
 		const struct sockaddr_in6 *six = (const void *)&original;
 		bool is_four = original.ss_family == AF_INET;
 		inet_ntop(original.ss_family,
-			is_four ? (const void *)&four->sin_addr : (const void *)&six->sin6_addr,
-			address, sizeof(address));
+			is_four ? (const void *)&four->sin_addr : (const void *)&six->sin6_addr, address,
+			sizeof(address));
 		ck_assert_str_eq(address, path->to);
 		ck_assert_uint_eq(ntohs(is_four ? four->sin_port : six->sin6_port), path->port);
 	}
@@ -100,8 +99,8 @@ static void assert_path(const struct internet *world, const struct path *path)
 	if (path->end == BLOCKED)
 		ck_assert_msg(code != 0, "%s:%u answered %s", path->to, path->port, greeting);
 	else
-		ck_assert_msg(code == wanted[path->end].code &&
-				      strcmp(greeting, wanted[path->end].greeting) == 0,
+		ck_assert_msg(
+			code == wanted[path->end].code && strcmp(greeting, wanted[path->end].greeting) == 0,
 			"from %d to %s:%u: \"%s\" (%s)", path->from, path->to, path->port, greeting,
 			strerror(code));
 }

@@ -50,14 +50,13 @@ static const struct {
 	{"::ffff:127.0.0.1", "::ffff:192.0.2.1", "198.51.100.1", 25, 0, finder4, ORIGDST_DIVERTED,
 		"198.51.100.1"},
 	{"::1", "2001:db8::2", "2001:db8::1", 25, 0, finder6, ORIGDST_DIVERTED, "2001:db8::1"},
-	{"::ffff:127.0.0.1", "127.0.0.1", "127.0.0.1", 0, 0, finder4, ORIGDST_UNDIVERTED,
-		"127.0.0.1"},
+	{"::ffff:127.0.0.1", "127.0.0.1", "127.0.0.1", 0, 0, finder4, ORIGDST_UNDIVERTED, "127.0.0.1"},
 	{"::1", "::1", "::1", 0, 0, finder6, ORIGDST_UNDIVERTED, "::1"},
 	/* The listener's address with another port is another destination. */
 	{"::1", "::1", "::1", 25, 0, finder6, ORIGDST_DIVERTED, "::1"},
 	{"::1", "2001:db8::2", "::", 0, -ENOENT, finder6, ORIGDST_UNKNOWN, "::1"},
-	{"::ffff:127.0.0.1", "::ffff:192.0.2.1", "0.0.0.0", 0, -ENOPROTOOPT, finder4,
-		ORIGDST_UNKNOWN, "127.0.0.1"},
+	{"::ffff:127.0.0.1", "::ffff:192.0.2.1", "0.0.0.0", 0, -ENOPROTOOPT, finder4, ORIGDST_UNKNOWN,
+		"127.0.0.1"},
 	/* Nobody to ask for this family. */
 	{"::1", "2001:db8::2", "2001:db8::1", 25, 0, finder4, ORIGDST_UNKNOWN, "::1"},
 	{"::ffff:127.0.0.1", "::ffff:192.0.2.1", "198.51.100.1", 25, 0, finder6, ORIGDST_UNKNOWN,
@@ -77,11 +76,10 @@ START_TEST(test_results)
 	said = address(cases[_i].said, cases[_i].said_port ? cases[_i].said_port : port);
 	failure = cases[_i].failure;
 	struct sockaddr_storage peer = address(cases[_i].peer, 50000), original;
-	ck_assert_int_eq(origdst_find(cases[_i].finders, fd, (struct sockaddr *)&peer, &original),
-		cases[_i].result);
+	ck_assert_int_eq(
+		origdst_find(cases[_i].finders, fd, (struct sockaddr *)&peer, &original), cases[_i].result);
 	bool diverted = cases[_i].result == ORIGDST_DIVERTED;
-	struct sockaddr_storage wanted =
-		address(cases[_i].original, diverted ? cases[_i].said_port : port);
+	struct sockaddr_storage wanted = address(cases[_i].original, diverted ? cases[_i].said_port : port);
 	ck_assert_mem_eq(&original, &wanted, sizeof(struct sockaddr_in6));
 	close(fd);
 }

@@ -7,8 +7,8 @@
 #include "netns.h"
 
 /* Reads, plans, and commits after `between`; the code of the commit. */
-static int commit(struct nlsock *sock, const struct ruleset *rules, uint32_t flags,
-	const char *between, struct err *err)
+static int commit(struct nlsock *sock, const struct ruleset *rules, uint32_t flags, const char *between,
+	struct err *err)
 {
 	struct kernel_table table;
 	struct nlbatch batch;

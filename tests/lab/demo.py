@@ -61,6 +61,10 @@ def send(world: World) -> dict:
     result = json.loads(output)
     print("the sender says: {sent} sent, {deferred} deferred (tempfail@…), {bounced} bounced (permfail@…), "
           "over {connections} connections ({over_v6} by IPv6)".format(**result))
+    arrived = len(world.lan_mail())
+    print(f"and {arrived} message for {zones.LAN_DOMAIN}, which reached the LAN's own server")
+    if arrived != 1:
+        raise LabError(f"{arrived} messages at the LAN's server instead of 1")
     return result
 
 

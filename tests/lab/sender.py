@@ -1,6 +1,7 @@
 """sender.py COUNT RATE: a small MTA for the demonstration. It looks up MX and addresses with dig, as an MTA
 would, connects to port 25 of what the zone says and sends COUNT messages (0: until SIGTERM), at RATE a
-second (0: as fast as it goes), to a realistic mix of domains from all source addresses of the host.
+second (0: as fast as it goes), to a realistic mix of domains from all source addresses of the host; with a
+COUNT one more goes to the LAN.
 Prints {"sent", "deferred", "bounced", "no_connection", "connections", "over_v6"} at its end.
 """
 
@@ -78,6 +79,12 @@ def session(chance: random.Random, numbers: list[int], outcome: Counter[str]) ->
                 return
 
 
+def send_to_lan() -> None:
+    """To the network that is excluded: its own server is to get it."""
+    with smtplib.SMTP(exchange_addresses(zones.LAN_DOMAIN)[0], 25, local_hostname="mta.qa.example", timeout=10) as smtp:
+        smtp.sendmail("news@qa.example", [f"colleague@{zones.LAN_DOMAIN}"], "Subject: for the LAN\r\n\r\nHello.\r\n")
+
+
 def stop(*_: object) -> None:
     global STOP
     STOP = True
@@ -98,6 +105,8 @@ def main() -> None:
         session(chance, batch, outcome)
         if rate:
             time.sleep(len(batch) / rate)
+    if count:
+        send_to_lan()
     print(json.dumps(outcome))
 
 

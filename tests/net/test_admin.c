@@ -49,7 +49,8 @@ static void setup(void)
 	snprintf(directory, sizeof(directory), "/tmp/mxmirage-test-admin-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/control.sock", directory);
-	void *memory = mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(memory, MAP_FAILED);
 	stats_format(&stats, memory, &layout, 1000);
 	base = event_base_new();
@@ -180,9 +181,11 @@ START_TEST(tables_list_rows_and_other)
 	json_t *table = body_of(get("/api/v1/destinations"));
 	json_t *rows = json_object_get(table, "destinations");
 	ck_assert_uint_eq(json_array_size(rows), 2);
-	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 0), "address")), "198.51.100.1");
+	ck_assert_str_eq(
+		json_string_value(json_object_get(json_array_get(rows, 0), "address")), "198.51.100.1");
 	ck_assert_int_eq(json_integer_value(json_object_get(json_array_get(rows, 0), "connections")), 2);
-	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 1), "address")), "2001:db8::19");
+	ck_assert_str_eq(
+		json_string_value(json_object_get(json_array_get(rows, 1), "address")), "2001:db8::19");
 	ck_assert_int_eq(number(table, "other", "accepted"), 0);
 	json_decref(table);
 }
@@ -229,7 +232,8 @@ static const struct {
 	{"POST /api/v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 405},
 	{"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404},
 	{"GET /api/v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404},
-	{"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n", 413},
+	{"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n",
+		413},
 };
 
 START_TEST(what_is_not_offered_is_refused)

@@ -66,7 +66,8 @@ static const struct policy *test_policy(void)
 static void start(const struct origdst_finder *finders)
 {
 	struct err err = {""};
-	void *memory = mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(memory, MAP_FAILED);
 	stats_format(&stats, memory, &layout, 0);
 	int listener = listener_open(0, &err);

@@ -39,9 +39,8 @@ static int listener_open(unsigned port)
 {
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	const int on = 1, off = 0;
-	const struct sockaddr_in6 any = {.sin6_family = AF_INET6,
-		.sin6_addr = IN6ADDR_ANY_INIT,
-		.sin6_port = htons((uint16_t)port)};
+	const struct sockaddr_in6 any = {
+		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT, .sin6_port = htons((uint16_t)port)};
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
 		bind(fd, (const struct sockaddr *)&any, sizeof(any)) || listen(fd, BACKLOG))
@@ -104,8 +103,8 @@ static void print_seen(const struct seen *seen)
 	unsigned addresses = 0;
 	for (unsigned i = 0; i < ADDRESSES; i++)
 		addresses += seen->by_address[i] > 0;
-	printf("{\"accepted\": %u, \"diverted\": %u, \"destinations\": %u, \"by_port\": {",
-		seen->accepted, seen->diverted, addresses);
+	printf("{\"accepted\": %u, \"diverted\": %u, \"destinations\": %u, \"by_port\": {", seen->accepted,
+		seen->diverted, addresses);
 	for (unsigned port = 0; port < ports; port++)
 		printf("%s\"%u\": %u", port ? ", " : "", port_first + port, seen->by_port[port]);
 	printf("}}\n");
@@ -127,8 +126,7 @@ int main(int argc, char **argv)
 	for (unsigned port = 0; port < ports; port++) {
 		listeners[port] = listener_open(port_first + port);
 		if (listeners[port] < 0) {
-			fprintf(stderr, "acceptors: port %u: %s\n", port_first + port,
-				strerror(errno));
+			fprintf(stderr, "acceptors: port %u: %s\n", port_first + port, strerror(errno));
 			return 1;
 		}
 	}

@@ -137,8 +137,7 @@ int main(int argc, char **argv)
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
 	printf("{\"established\": %u, \"failed\": %u, \"first_error\": \"%s\", \"unanswered\": %u, "
 	       "\"seconds\": %.3f}\n",
-		outcome->established, outcome->failed,
-		outcome->error ? strerror(outcome->error) : "",
+		outcome->established, outcome->failed, outcome->error ? strerror(outcome->error) : "",
 		connections - outcome->established - outcome->failed, now() - begun);
 	fflush(stdout);
 	crowd_await_end();

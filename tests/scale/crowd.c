@@ -33,8 +33,7 @@ int crowd_init(struct crowd *crowd, unsigned connections, size_t shared_size)
 			      ? connections
 			      : (unsigned)limit.rlim_max - SPARE_DESCRIPTORS;
 	crowd->processes = (connections + crowd->each - 1) / crowd->each;
-	crowd->shared =
-		mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	crowd->shared = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return crowd->shared == MAP_FAILED || crowd->processes > CROWD_MAX ? -1 : 0;
 }
 

@@ -119,8 +119,7 @@ START_TEST(refusal_names_place_and_remedy)
 {
 	struct err err = {.text = ""};
 	ck_assert_ptr_null(read_text(refused[_i].text, &err));
-	ck_assert_msg(strncmp(err.text, refused[_i].where, strlen(refused[_i].where)) == 0, "%s",
-		err.text);
+	ck_assert_msg(strncmp(err.text, refused[_i].where, strlen(refused[_i].where)) == 0, "%s", err.text);
 	ck_assert_msg(strstr(err.text, refused[_i].remedy), "%s", err.text);
 }
 END_TEST
@@ -216,10 +215,9 @@ int main(void)
 {
 	Suite *suite = suite_create("toml_reader");
 	TCase *tcase = tcase_create("toml_reader");
-	tcase_add_loop_test(tcase, tree_holds_values_in_order_with_lines, 0,
-		sizeof(documents) / sizeof(documents[0]));
 	tcase_add_loop_test(
-		tcase, refusal_names_place_and_remedy, 0, sizeof(refused) / sizeof(refused[0]));
+		tcase, tree_holds_values_in_order_with_lines, 0, sizeof(documents) / sizeof(documents[0]));
+	tcase_add_loop_test(tcase, refusal_names_place_and_remedy, 0, sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, bytes_behind_the_length_are_not_read);
 	tcase_add_test(tcase, error_shows_no_control_characters);
 	tcase_add_loop_test(tcase, nesting_is_bounded, 0, sizeof(deep) / sizeof(deep[0]));

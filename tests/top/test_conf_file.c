@@ -31,19 +31,14 @@ static const struct {
 	const char *says;
 } mistakes[] = {
 	/* Keys and sections. */
-	{"[divert]\nprots = [25]\n",
-		"f.toml:2: unknown key \"prots\" in [divert] (did you mean \"ports\"?)"},
-	{"[divert]\nworkers = 1\n",
-		"f.toml:2: unknown key \"workers\" in [divert] (it belongs in [listen])"},
-	{"[divert]\nbanana = 1\n",
-		"f.toml:2: unknown key \"banana\" in [divert]; there are ports, exclude"},
-	{"[divert.lan]\nx = 1\n",
-		"f.toml:1: unknown key \"lan\" in [divert]; there are ports, exclude"},
+	{"[divert]\nprots = [25]\n", "f.toml:2: unknown key \"prots\" in [divert] (did you mean \"ports\"?)"},
+	{"[divert]\nworkers = 1\n", "f.toml:2: unknown key \"workers\" in [divert] (it belongs in [listen])"},
+	{"[divert]\nbanana = 1\n", "f.toml:2: unknown key \"banana\" in [divert]; there are ports, exclude"},
+	{"[divert.lan]\nx = 1\n", "f.toml:1: unknown key \"lan\" in [divert]; there are ports, exclude"},
 	{"[Divert]\n", "f.toml:1: unknown section [Divert] (did you mean [divert]?)"},
 	{"\n[banana]\n", "f.toml:2: unknown section [banana]; there are divert, listen, guard, "
 			 "answer, admin, counts, responder"},
-	{"ports = [25]\n",
-		"f.toml:1: key \"ports\" stands outside a section; put it below [divert]"},
+	{"ports = [25]\n", "f.toml:1: key \"ports\" stands outside a section; put it below [divert]"},
 	{"divert = 1\n", "f.toml:1: \"divert\" is a section; write [divert] on a line of its own "
 			 "and its keys below"},
 	{"[[divert]]\n", "f.toml:1: \"divert\" is a section; write [divert] on a line of its own "
@@ -102,8 +97,7 @@ static const struct {
 	{"[guard]\non_stop = \"remvoe\"\n", "f.toml:2: guard.on_stop = \"remvoe\" is not possible; "
 					    "write \"keep\" or \"remove\" "
 					    "(did you mean \"remove\"?)"},
-	{"[answer]\nmode = \"smart\"\n",
-		"f.toml:2: answer.mode = \"smart\" is not possible; write \"sink\""},
+	{"[answer]\nmode = \"smart\"\n", "f.toml:2: answer.mode = \"smart\" is not possible; write \"sink\""},
 	{"[answer]\nhostname = \"192.0.2.1\"\n", "f.toml:2: answer.hostname: \"192.0.2.1\" ends in "
 						 "a number as an address does; write a host "
 						 "name such as \"mx.example.test\""},
@@ -174,9 +168,8 @@ START_TEST(bad_range_is_refused)
 	struct err err = {.text = ""};
 	snprintf(text, sizeof(text), "[listen]\nports = \"%s\"\n", bad_ranges[_i]);
 	ck_assert_ptr_null(conf_of(text, &err));
-	ck_assert_msg(
-		strstr(err.text, "is not a port or range of ports from 1 to 65535; write ports = "
-				 "\"4025-4032\""),
+	ck_assert_msg(strstr(err.text, "is not a port or range of ports from 1 to 65535; write ports = "
+				       "\"4025-4032\""),
 		"%s", err.text);
 }
 END_TEST
@@ -184,8 +177,7 @@ END_TEST
 START_TEST(all_mistakes_are_told_in_order)
 {
 	struct err err = {.text = ""};
-	ck_assert_ptr_null(
-		conf_of("[listen]\nworkers = 65\nport = 1\n[divert]\nports = [0]\n", &err));
+	ck_assert_ptr_null(conf_of("[listen]\nworkers = 65\nport = 1\n[divert]\nports = [0]\n", &err));
 	ck_assert_str_eq(err.text,
 		"f.toml:2: listen.workers = 65 is out of range; write a number from 0 to 64\n"
 		"f.toml:3: unknown key \"port\" in [listen] (did you mean \"ports\"?)\n"
@@ -327,9 +319,8 @@ START_TEST(blocks_have_a_limit)
 	free(text);
 	text = many_blocks(CONF_EXCLUDE_MAX + 1);
 	ck_assert_ptr_null(conf_of(text, &err));
-	ck_assert_str_eq(err.text,
-		"f.toml:2: divert.exclude has 10001 separate blocks; at most 10000 are "
-		"possible, write fewer and larger ones");
+	ck_assert_str_eq(err.text, "f.toml:2: divert.exclude has 10001 separate blocks; at most 10000 are "
+				   "possible, write fewer and larger ones");
 	free(text);
 }
 END_TEST
@@ -397,8 +388,8 @@ START_TEST(unreadable_file_is_an_error)
 	struct err err = {.text = ""};
 	size_t len;
 	ck_assert_ptr_null(conf_file_read(path, &len, &err));
-	ck_assert_msg(strstr(err.text, "f.toml: No such file or directory; name an existing file"),
-		"%s", err.text);
+	ck_assert_msg(
+		strstr(err.text, "f.toml: No such file or directory; name an existing file"), "%s", err.text);
 	ck_assert_ptr_null(conf_file_read(directory, &len, &err));
 	ck_assert_msg(strstr(err.text, "Is a directory; name the file in it"), "%s", err.text);
 }
