@@ -1,9 +1,12 @@
 /*
  * limit: what a sender has been doing, counted against a provider's limits. One table in memory, shared by
- * all workers without a lock: each entry is a few atomic numbers. Bounded; where the table is full, new
- * senders are not limited and that is counted.
+ * all workers: each entry is a few atomic numbers in a cache line of its own. Bounded; where there is no
+ * room, new senders are not limited and that is counted. What to answer is not decided here.
  *
- * Times are milliseconds of one monotonic clock; the caller reads it, this module does not.
+ * Times are milliseconds of one monotonic clock; the caller reads it, this module does not. Workers may be
+ * some milliseconds apart.
+ *
+ * Every function takes NULL for an entry: a sender that has none is never limited.
  */
 #ifndef MX_LIMIT_H
 #define MX_LIMIT_H
@@ -13,30 +16,40 @@
 #include <stdint.h>
 
 #include "rate.h"
-#include "span.h"
 
 struct limit_table;
 
-/* Entries are rounded up to a power of two. NULL when out of memory. */
+/* Entries are rounded up to a power of two, at least 16. NULL when out of memory. */
 struct limit_table *limit_table_new(size_t entries);
 void limit_table_free(struct limit_table *table);
 
 /* Forgets everything: counters to nothing. Connections that are open stay counted. */
 void limit_table_reset(struct limit_table *table);
 
+/* How many connections found no room. */
+uint64_t limit_table_overflows(const struct limit_table *table);
+
 /* One sender at one provider or site. */
 struct limit_entry;
 
 /*
- * The entry for a key (a draw over provider or site, and source); made where there is none. NULL when no
- * room is left. Entries that have been idle for an hour, with no connection open, may be reused: a caller
- * holds an entry only while it has a connection counted in it.
+ * Counts a connection in the entry of a key (a draw over provider or site, and source), made where there is
+ * none; *connections is how many there are now, this one included. To be given back by limit_disconnect():
+ * an entry is held by the connections that are counted in it, and only its holders may use it. NULL where no
+ * room is left, with *connections 1.
+ *
+ * An entry is another's to take over when it has been without a connection for an hour, its rates are
+ * refilled and its violations are forgotten: when it says no more than a new one would.
  */
-struct limit_entry *limit_entry(struct limit_table *table, uint64_t key, uint64_t now_ms);
-
-/* Adds a connection and returns how many there are now, this one included; and takes it away again. */
-uint32_t limit_connect(struct limit_entry *entry, uint64_t now_ms);
+struct limit_entry *limit_connect(
+	struct limit_table *table, uint64_t key, uint64_t now_ms, uint32_t *connections);
 void limit_disconnect(struct limit_entry *entry, uint64_t now_ms);
+
+/*
+ * The entry of a key, for showing what it holds; NULL where there is none. It is not held: it may become
+ * another's at any time.
+ */
+const struct limit_entry *limit_find(const struct limit_table *table, uint64_t key);
 uint32_t limit_connections(const struct limit_entry *entry);
 
 /*
@@ -51,21 +64,16 @@ enum limit_rate {
 };
 bool limit_take(struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms);
 
-/* A violation; the return is how many there have been within the last hour, which fall evenly to 0 over recover_ms. */
-uint32_t limit_violate(struct limit_entry *entry, uint64_t recover_ms, uint64_t now_ms);
-uint32_t limit_violations(const struct limit_entry *entry, uint64_t recover_ms, uint64_t now_ms);
+/* How many events limit_take() would let through now; UINT32_MAX where there is no limit. */
+uint32_t limit_left(
+	const struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms);
 
 /*
- * How often something has been tried: 0 the first time, then 1, 2, … for the same key (a draw over sender
- * and recipient). Shared by all workers, bounded: where there is no room, a number that nobody had before.
+ * A violation; the return is how many there are, this one included. From the last one on, their number falls
+ * evenly to 0 over recover_ms (0 = an hour), rounded up. So of violations that come evenly, those of the
+ * last recover_ms are counted.
  */
-struct attempt_table;
-struct attempt_table *attempt_table_new(size_t entries);
-void attempt_table_free(struct attempt_table *table);
-void attempt_table_reset(struct attempt_table *table);
-uint32_t attempt_next(struct attempt_table *table, uint64_t key);
-
-/* When the key was first seen (greylisting): now_ms the first time. Shares no entries with attempt_next(). */
-uint64_t attempt_first_seen(struct attempt_table *table, uint64_t key, uint64_t now_ms);
+uint32_t limit_violate(struct limit_entry *entry, uint64_t recover_ms, uint64_t now_ms);
+uint32_t limit_violations(const struct limit_entry *entry, uint64_t recover_ms, uint64_t now_ms);
 
 #endif

@@ -1,0 +1,126 @@
+#include "attempt.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Slots looked at for one key; four to a cache line, one after the other. */
+#define WINDOW 64
+
+/* Half of the slots stay free, so that hardly any key finds its window full before the table is. */
+#define SLOTS_PER_ENTRY 2
+
+/* From here on numbers are of keys without a slot. */
+#define NOBODYS UINT32_C(0x80000000)
+
+/*
+ * A key stands in the first slot of its window that was free when it came: a slot is free or it is its key's
+ * for ever (until a reset), so any two that look for one key pass the same slots in the same order, and the
+ * compare-and-swap on the first free one decides between them. None can be there twice.
+ */
+struct slot {
+	_Atomic uint64_t key; /* 0 = free */
+	_Atomic uint64_t value;
+};
+
+enum {
+	COUNTED, /* value: how often */
+	TIMED,   /* value: when first, and 1 */
+	FAMILIES,
+};
+
+struct attempt_table {
+	size_t mask;
+	_Atomic uint64_t overflows;
+	_Atomic uint32_t nobodys;
+	struct slot *slots[FAMILIES];
+};
+
+struct attempt_table *attempt_table_new(size_t entries)
+{
+	struct attempt_table *table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	size_t count = WINDOW;
+	while (count / SLOTS_PER_ENTRY < entries && count <= SIZE_MAX / 2)
+		count *= 2;
+	table->mask = count - 1;
+	for (int family = 0; family < FAMILIES; family++) {
+		/* calloc's pages are not there before they are used. */
+		table->slots[family] = calloc(count, sizeof(struct slot));
+		if (!table->slots[family]) {
+			attempt_table_free(table);
+			return NULL;
+		}
+	}
+	return table;
+}
+
+void attempt_table_free(struct attempt_table *table)
+{
+	if (!table)
+		return;
+	for (int family = 0; family < FAMILIES; family++)
+		free(table->slots[family]);
+	free(table);
+}
+
+void attempt_table_reset(struct attempt_table *table)
+{
+	for (int family = 0; family < FAMILIES; family++) {
+		for (size_t i = 0; i <= table->mask; i++) {
+			struct slot *slot = &table->slots[family][i];
+			/* Untouched pages stay untouched. */
+			if (atomic_load_explicit(&slot->key, memory_order_relaxed) == 0)
+				continue;
+			atomic_store_explicit(&slot->value, 0, memory_order_relaxed);
+			atomic_store_explicit(&slot->key, 0, memory_order_release);
+		}
+	}
+	atomic_store_explicit(&table->overflows, 0, memory_order_relaxed);
+}
+
+uint64_t attempt_table_overflows(const struct attempt_table *table)
+{
+	return atomic_load_explicit(&table->overflows, memory_order_relaxed);
+}
+
+/* NULL, and counted, where there is no room. */
+static struct slot *slot_of(struct attempt_table *table, int family, uint64_t key)
+{
+	if (key == 0)
+		key = 1;
+	for (size_t probe = 0; probe < WINDOW; probe++) {
+		struct slot *slot = &table->slots[family][(key + probe) & table->mask];
+		uint64_t found = atomic_load_explicit(&slot->key, memory_order_acquire);
+		if (found == key)
+			return slot;
+		if (found == 0 && atomic_compare_exchange_strong_explicit(&slot->key, &found, key,
+					  memory_order_acq_rel, memory_order_acquire))
+			return slot;
+		/* Another was quicker: perhaps for the same key. */
+		if (found == key)
+			return slot;
+	}
+	atomic_fetch_add_explicit(&table->overflows, 1, memory_order_relaxed);
+	return NULL;
+}
+
+uint32_t attempt_next(struct attempt_table *table, uint64_t key)
+{
+	struct slot *slot = slot_of(table, COUNTED, key);
+	if (!slot)
+		return NOBODYS | atomic_fetch_add_explicit(&table->nobodys, 1, memory_order_relaxed);
+	return (uint32_t)atomic_fetch_add_explicit(&slot->value, 1, memory_order_relaxed);
+}
+
+uint64_t attempt_first_seen(struct attempt_table *table, uint64_t key, uint64_t now_ms)
+{
+	struct slot *slot = slot_of(table, TIMED, key);
+	if (!slot)
+		return 0;
+	uint64_t first = 0;
+	if (atomic_compare_exchange_strong_explicit(
+		    &slot->value, &first, now_ms + 1, memory_order_relaxed, memory_order_relaxed))
+		return now_ms;
+	return first - 1;
+}
