@@ -38,7 +38,19 @@ enum conf_on_stop {
 };
 
 enum conf_answer_mode {
-	CONF_ANSWER_SINK, /* accept everything */
+	CONF_ANSWER_SMART, /* as the recipient's provider would */
+	CONF_ANSWER_SINK,  /* accept everything */
+};
+
+enum conf_wording {
+	CONF_WORDING_CURRENT,
+	CONF_WORDING_OLD,
+	CONF_WORDING_ALL,
+};
+
+enum conf_mx_mismatch {
+	CONF_MX_MISMATCH_REJECT,
+	CONF_MX_MISMATCH_ACCEPT,
 };
 
 struct conf {
@@ -61,7 +73,15 @@ struct conf {
 		enum conf_answer_mode mode;
 		uint64_t seed; /* at most INT64_MAX */
 		const char *hostname;
+		const char *responses; /* the smart sink's file; "" = none */
+		const char *providers; /* a file of further profiles; "" = none */
+		enum conf_wording wording;
+		uint32_t forced; /* enum forced_family */
+		enum conf_mx_mismatch mx_mismatch;
 	} answer;
+	struct {
+		const char *servers; /* "" = those of resolv.conf */
+	} dns;
 	struct {
 		const char *socket; /* path of the control socket */
 	} admin;

@@ -48,6 +48,7 @@ extern const struct conf_key conf_keys[];
 
 extern const struct conf_kind conf_kind_number;
 extern const struct conf_kind conf_kind_choice;
+extern const struct conf_kind conf_kind_words; /* an array of choices: a bit each */
 extern const struct conf_kind conf_kind_text;
 extern const struct conf_kind conf_kind_ports;   /* divert.ports */
 extern const struct conf_kind conf_kind_exclude; /* divert.exclude */

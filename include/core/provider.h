@@ -137,6 +137,7 @@ struct provider {
 	size_t mx_suffix_count, mx_name_count;
 	const char **domains; /* well-known domains: matched by name where DNS does not answer, too */
 	size_t domain_count;
+	bool by_domain_alone; /* of responses.toml: what DNS says of the domain does not matter */
 
 	const char *banner;      /* text behind 220, with placeholders */
 	const char *extensions;  /* EHLO lines divided by '\n'; NULL = the engine's own */

@@ -40,6 +40,10 @@ enum stats_counter {
 	STATS_TLS_FAILED,
 	STATS_TIMEOUTS,        /* sessions closed because a time-out passed */
 	STATS_ACCEPT_BACKOFFS, /* times that accept() paused for want of descriptors or memory */
+	STATS_MX_MISMATCH, /* recipients refused because their domain is not served at the destination */
+	STATS_LIMITED,     /* replies given because a limit was passed */
+	STATS_FAULTS,      /* connections broken on purpose */
+	STATS_DNS_FAILED,  /* domains of which DNS said nothing in time */
 	STATS_COUNTERS,
 };
 
@@ -47,6 +51,7 @@ enum stats_table_id {
 	STATS_DOMAINS,      /* recipient domains, lower case; counted per recipient */
 	STATS_DESTINATIONS, /* original destinations, 4 or 16 bytes; counted per message */
 	STATS_SOURCES,      /* the clients' addresses, likewise */
+	STATS_PROVIDERS,    /* by name; counted per recipient */
 	STATS_TABLES,
 };
 
@@ -96,6 +101,12 @@ struct stats_block *stats_block(const struct stats *stats, uint32_t index);
  */
 void stats_block_begin(struct stats_block *block);
 
+/*
+ * All counts to nothing, but for the connections that are open. Keys keep their rows, since sessions hold these;
+ * a row without counts is not listed. Only by the block's writer.
+ */
+void stats_block_reset(struct stats_block *block);
+
 /* Adds. Only by the block's writer. */
 void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n);
 
@@ -143,6 +154,8 @@ struct stats_kernel {
 };
 
 void stats_kernel_restart(const struct stats *stats);
+/* Totals to 0; what the kernel counts goes on from there. */
+void stats_kernel_reset(const struct stats *stats);
 void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel);
 void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel);
 

@@ -37,7 +37,7 @@ void resolver_free(struct resolver *resolver);
 struct resolver_entry {
 	struct mx_answer answer;
 	/* For the user of the entry, zero in a new one: what was worked out from the answer, and for what. */
-	const void *owner;
+	uint64_t owner; /* policy.serial; 0 in a new one */
 	const void *provider;
 	uint64_t site; /* a draw over the site's name; 0 for none */
 };

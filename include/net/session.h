@@ -13,6 +13,7 @@
 
 #include "origdst.h"
 #include "policy.h"
+#include "resolver.h"
 #include "stats.h"
 
 /* What a client may take, in seconds unless said otherwise, and why. */
@@ -22,6 +23,7 @@ struct session_limits {
 	int data;    /* one body from its first byte to its last */
 	int unread;  /* replies that the client does not read */
 	int linger;  /* after a close for cause, for the client to read why */
+	int hang;    /* an answer that never comes: longer than senders wait (RFC 5321 4.5.3.2: 10 minutes) */
 };
 
 extern const struct session_limits session_limits;
@@ -39,16 +41,21 @@ struct session_shared {
 	struct event_base *base;
 	struct stats_block *block;
 	const struct policy *policy; /* for new sessions */
+	struct policy_state *state;
+	struct resolver *resolver; /* NULL: DNS is not asked */
 	struct session_list sessions;
 	/* libevent's common time-outs: O(1) however many sessions wait. */
-	const struct timeval *idle, *unread, *linger;
+	const struct timeval *idle, *unread, *linger, *hang;
 	char *read_buffer; /* room for SESSION_HELD_MAX and SESSION_READ_BUFFER behind it */
 	char *out_buffer;  /* SESSION_OUT_BUFFER */
+	struct policy_verdict verdict;
+	char today[16];
+	time_t today_minute;
 };
 
 /* 0, or -ENOMEM with err filled. */
 int session_shared_init(struct session_shared *shared, struct event_base *base, struct stats_block *block,
-	const struct policy *policy, struct err *err);
+	const struct policy *policy, struct policy_state *state, struct resolver *resolver, struct err *err);
 /* Closes every session with 421 and frees the buffers. */
 void session_shared_done(struct session_shared *shared);
 

@@ -5,6 +5,7 @@
 #ifndef MX_WORKER_H
 #define MX_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -21,6 +22,10 @@ struct worker_setup {
 	const struct policy *policy;
 	const struct origdst_finder *finders;
 	struct stats_block *block;
+	struct policy_state *state;
+	const char *dns_servers; /* as resolver_setup.servers */
+	bool resolve;            /* ask DNS at all */
+	bool warm;               /* keep what DNS says of the providers' own domains at hand */
 };
 
 /* Makes a worker and starts its thread. NULL on failure, err filled. */
@@ -28,6 +33,9 @@ struct worker *worker_start(const struct worker_setup *setup, struct err *err);
 
 /* New sessions get this policy; those that are open keep theirs. */
 void worker_set_policy(struct worker *worker, const struct policy *policy);
+
+/* Counts to nothing, but for open connections. */
+void worker_reset(struct worker *worker);
 
 /* Closes all sessions with 421, ends the thread and frees the worker. NULL is fine. */
 void worker_stop(struct worker *worker);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "bundle.h"
 #include "conf.h"
 #include "control.h"
 #include "err.h"
@@ -36,10 +37,9 @@ int responder_process_start(struct responder_process *process, const char *user,
 /* The three steps of what it needs to know, in this order; configure also serves a reload. */
 int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,
 	int counts, struct err *err);
-int responder_process_configure(
-	struct responder_process *process, const char *file, const char *text, size_t len, struct err *err);
+int responder_process_configure(struct responder_process *process, const struct bundle *bundle, struct err *err);
 int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
-	uint64_t started_s, struct err *err);
+	bool diverting, uint64_t started_s, struct err *err);
 
 /* It has ended: closes this end of its channel. */
 void responder_process_ended(struct responder_process *process);

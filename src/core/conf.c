@@ -86,6 +86,9 @@ static void key_unknown(const char *section, const struct toml_node *node, struc
 
 static void section_read(const struct toml_node *section, struct conf *conf, struct conf_mistakes *mistakes)
 {
+	/* Profiles are provider.c's to read. */
+	if (strcmp(section->key, "provider") == 0 && section->type == TOML_TABLE)
+		return;
 	if (!section_exists(section->key)) {
 		section_unknown(section, mistakes);
 		return;

@@ -175,6 +175,62 @@ const struct conf_kind conf_kind_choice = {
 	.equal = place_equal,
 };
 
+/* The bit of a word; false, with a mistake, where it is none of the choices. */
+static bool word_find(const struct conf_key *key, const struct toml_node *node, uint32_t *bit,
+	struct conf_mistakes *mistakes)
+{
+	char possible[128] = "";
+	for (unsigned i = 0; key->choices[i]; i++) {
+		if (strcmp(node->string, key->choices[i]) == 0) {
+			*bit = UINT32_C(1) << i;
+			return true;
+		}
+		size_t used = strlen(possible);
+		snprintf(possible + used, sizeof(possible) - used, "%s\"%s\"", i ? ", " : "", key->choices[i]);
+	}
+	conf_mistake(mistakes, node->line, "%s: \"%.32s\" is not possible; there are %s", key->path, node->string,
+		possible);
+	return false;
+}
+
+static void words_read(const struct conf_key *key, const struct toml_node *node, struct conf *conf,
+	struct conf_mistakes *mistakes)
+{
+	uint32_t bits = 0, bit;
+	if (!conf_items_check(key, node, TOML_STRING, mistakes))
+		return;
+	for (size_t i = 0; i < node->count; i++) {
+		if (!word_find(key, &node->items[i], &bit, mistakes))
+			return;
+		bits |= bit;
+	}
+	memcpy(place(key, conf), &bits, sizeof(bits));
+}
+
+static void words_print(const struct conf_key *key, const struct conf *conf, FILE *to)
+{
+	uint32_t bits;
+	memcpy(&bits, place(key, conf), sizeof(bits));
+	const char *divider = "";
+	fputc('[', to);
+	for (unsigned i = 0; key->choices[i]; i++) {
+		if (!(bits & UINT32_C(1) << i))
+			continue;
+		fputs(divider, to);
+		text_print(key->choices[i], to);
+		divider = ", ";
+	}
+	fputc(']', to);
+}
+
+const struct conf_kind conf_kind_words = {
+	.type = TOML_ARRAY,
+	.wants = "an array of strings",
+	.read = words_read,
+	.print = words_print,
+	.equal = place_equal,
+};
+
 static char **text_place(const struct conf_key *key, const struct conf *conf)
 {
 	return place(key, conf);

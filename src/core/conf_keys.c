@@ -20,9 +20,28 @@ static const char *const on_stop_words[] = {
 };
 
 static const char *const answer_mode_words[] = {
+	[CONF_ANSWER_SMART] = "smart",
 	[CONF_ANSWER_SINK] = "sink",
 	NULL,
 };
+
+static const char *const wording_words[] = {
+	[CONF_WORDING_CURRENT] = "current",
+	[CONF_WORDING_OLD] = "old",
+	[CONF_WORDING_ALL] = "all",
+	NULL,
+};
+
+static const char *const mx_mismatch_words[] = {
+	[CONF_MX_MISMATCH_REJECT] = "reject",
+	[CONF_MX_MISMATCH_ACCEPT] = "accept",
+	NULL,
+};
+
+/* In the order of the bits of enum forced_family. */
+static const char *const forced_words[] = {"words", "codes", "simulators", NULL};
+
+static const struct toml_node forced_preset[] = {STRING("words"), STRING("codes"), STRING("simulators")};
 
 static const struct toml_node port_25 = INTEGER(25);
 
@@ -79,10 +98,10 @@ const struct conf_key conf_keys[] = {
 		KEY("answer", "mode"),
 		.kind = &conf_kind_choice,
 		STORED(answer.mode),
-		.preset = STRING("sink"),
+		.preset = STRING("smart"),
 		.choices = answer_mode_words,
-		.example = "\"sink\"",
-		.meaning = "\"sink\" accepts everything.",
+		.example = "\"smart\"",
+		.meaning = "\"smart\" answers as each recipient's provider would, \"sink\" accepts everything.",
 	},
 	{
 		KEY("answer", "seed"),
@@ -102,6 +121,62 @@ const struct conf_key conf_keys[] = {
 		.check = conf_text_hostname,
 		.example = "\"mx.example.test\"",
 		.meaning = "The name given in the banner and in the answer to EHLO.",
+	},
+	{
+		KEY("answer", "responses"),
+		.kind = &conf_kind_text,
+		STORED(answer.responses),
+		.preset = STRING(""),
+		.example = "\"responses.toml\"",
+		.meaning = "The smart sink's file, unchanged; \"\" is none. Relative to this file.",
+	},
+	{
+		KEY("answer", "providers"),
+		.kind = &conf_kind_text,
+		STORED(answer.providers),
+		.preset = STRING(""),
+		.example = "\"providers.toml\"",
+		.meaning = "A file of further provider profiles; \"\" is none. Relative to this file.\n"
+			   "Profiles may stand in this file as well: [provider.\"name\"].",
+	},
+	{
+		KEY("answer", "wording"),
+		.kind = &conf_kind_choice,
+		STORED(answer.wording),
+		.preset = STRING("current"),
+		.choices = wording_words,
+		.example = "\"current\"",
+		.meaning = "Which of the wordings that providers have had: \"current\", \"old\" or \"all\".",
+	},
+	{
+		KEY("answer", "forced"),
+		.kind = &conf_kind_words,
+		STORED(answer.forced),
+		.preset = {.type = TOML_ARRAY, .items = forced_preset, .count = 3},
+		.choices = forced_words,
+		.example = "[\"words\"]",
+		.meaning = "Outcomes that an address may ask for: \"words\" (tempfail, permfail),\n"
+			   "\"codes\" (450-4.2.1), \"simulators\" (bounce@, success@ and the like).",
+	},
+	{
+		KEY("answer", "mx_mismatch"),
+		.kind = &conf_kind_choice,
+		STORED(answer.mx_mismatch),
+		.preset = STRING("reject"),
+		.choices = mx_mismatch_words,
+		.example = "\"reject\"",
+		.meaning = "A recipient whose domain is not served where the connection was meant to go:\n"
+			   "\"reject\" answers as a server that does not relay, \"accept\" goes on.",
+	},
+	{
+		KEY("dns", "servers"),
+		.kind = &conf_kind_text,
+		STORED(dns.servers),
+		.preset = STRING(""),
+		.example = "\"192.0.2.53\"",
+		.meaning = "The name servers that are asked for MX hosts, divided by commas; \"\" is as\n"
+			   "resolv.conf says.",
+		.restart = true,
 	},
 	{
 		KEY("admin", "socket"),

@@ -1,35 +1,46 @@
 #include "policy.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
-#define SPAN(text)                     \
-	{                              \
-		text, sizeof(text) - 1 \
-	}
+#include "delay.h"
+#include "draw.h"
+#include "forced.h"
+#include "injection.h"
+#include "reply_text.h"
 
-/* Outcomes that a sender asks for by a word in the recipient's local part, as the smart sink has them. */
-static const struct {
-	const char *word;
-	struct smtp_reply reply;
-} forced[] = {
-	{"tempfail", {451, SPAN("4.7.1"), SPAN("Temporary failure, as the local part asks (tempfail)")}},
-	{"permfail", {550, SPAN("5.7.1"), SPAN("Permanent failure, as the local part asks (permfail)")}},
+/* Set apart what is drawn for different purposes of the same things. */
+enum purpose {
+	FOR_OUTCOME = 1,
+	FOR_REPLY,
+	FOR_MAIL,
+	FOR_SENDER,
+	FOR_CONNECTIONS,
+	FOR_SITE,
+	FOR_TRIPLET,
+	FOR_FAULT,
+	FOR_DELAY,
+	FOR_ID,
 };
 
-struct policy *policy_new(const struct conf *conf, struct err *err)
+struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 	if (!policy) {
+		provider_set_free(providers);
 		err_set(err, -ENOMEM, "policy: out of memory");
 		return NULL;
 	}
 	policy->conf = conf_ref(conf);
+	policy->providers = providers;
 	policy->profile = (struct smtp_profile){
 		.hostname = policy->conf->answer.hostname,
 		.banner = "ESMTP",
 		.limits = smtp_limits_default,
 	};
+	policy->serial = serial;
 	policy->references = 1;
 	return policy;
 }
@@ -45,26 +56,457 @@ void policy_unref(const struct policy *policy)
 	struct policy *mine = (struct policy *)policy;
 	if (!mine || __atomic_sub_fetch(&mine->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
+	provider_set_free(mine->providers);
 	conf_unref(mine->conf);
 	free(mine);
 }
 
-static bool contains(struct span text, const char *word)
+struct policy_mx policy_mx_of(const struct policy *policy, struct span domain, const struct mx_answer *answer)
 {
-	size_t len = strlen(word);
-	for (size_t i = 0; i + len <= text.len; i++)
-		if (strncasecmp(text.data + i, word, len) == 0)
-			return true;
+	struct policy_mx mx = {.answer = answer, .provider = provider_by_domain(policy->providers, domain)};
+	if (answer && answer->status == MX_FOUND) {
+		struct span hosts[MX_HOSTS_MAX];
+		size_t count = answer->host_count < MX_HOSTS_MAX ? answer->host_count : MX_HOSTS_MAX;
+		for (size_t i = 0; i < count; i++)
+			hosts[i] = span_of(answer->hosts[i].name);
+		const struct provider *by_mx = provider_by_mx(policy->providers, hosts, count);
+		/* What DNS says outweighs what is well known; not so a table for this very domain. */
+		if (by_mx && !(mx.provider && mx.provider->by_domain_alone))
+			mx.provider = by_mx;
+		char site[512];
+		mx.site = draw_name(FOR_SITE, (struct span){site, mx_site_name(answer, site, sizeof(site))});
+	}
+	if (!mx.provider)
+		mx.provider = provider_at(policy->providers, 0);
+	return mx;
+}
+
+static const struct provider *provider_of(const struct policy_session *session)
+{
+	return session->provider ? session->provider : provider_at(session->policy->providers, 0);
+}
+
+static uint64_t draw_for(const struct policy_session *session, enum purpose purpose, uint64_t key)
+{
+	return draw_number(draw_number(session->policy->conf->answer.seed, purpose), key);
+}
+
+/* A number that no other draw of this session has. */
+static uint64_t draw_next(struct policy_session *session, enum purpose purpose)
+{
+	return draw_number(draw_for(session, purpose, session->id), session->asked++);
+}
+
+static struct span address_bytes(const struct in6_addr *address)
+{
+	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
+	return (struct span){(const char *)address + skip, 16 - skip};
+}
+
+static struct span source_bytes(const struct policy_session *session)
+{
+	return address_bytes(&session->source);
+}
+
+/* Whose connections, rates and violations are counted together: one source's at one provider. */
+static uint64_t entry_key(const struct in6_addr *source, const struct provider *provider)
+{
+	return draw_name(draw_bytes(FOR_CONNECTIONS, address_bytes(source)), span_of(provider->name));
+}
+
+struct source_text {
+	char text[INET6_ADDRSTRLEN];
+};
+
+static struct source_text source_text(const struct policy_session *session)
+{
+	struct source_text ip;
+	struct span source = source_bytes(session);
+	if (!inet_ntop(source.len == 4 ? AF_INET : AF_INET6, source.data, ip.text, sizeof(ip.text)))
+		ip.text[0] = '\0';
+	return ip;
+}
+
+/* Writes a reply out of a profile's text into the verdict. */
+static void give_text(struct policy_session *session, struct policy_verdict *verdict, unsigned code,
+	const char *enhanced, const char *text, struct span rcpt, const char *today)
+{
+	char id[17];
+	uint64_t number = draw_next(session, FOR_ID);
+	for (int i = 0; i < 16; i++, number >>= 4)
+		id[i] = "0123456789abcdef"[number & 15];
+	size_t at = 0;
+	while (at < rcpt.len && rcpt.data[rcpt.len - 1 - at] != '@')
+		at++;
+	const struct source_text ip = source_text(session);
+	const struct reply_facts facts = {
+		.ip = span_of(ip.text),
+		.rcpt = rcpt,
+		.domain = at < rcpt.len ? span_from(rcpt, rcpt.len - at) : (struct span){"", 0},
+		.mx = span_of(session->mx_name),
+		.id = {id, 16},
+		.date = span_of(today),
+	};
+	size_t len = reply_text_fill(text, &facts, verdict->text, sizeof(verdict->text));
+	verdict->storage = (struct smtp_reply){code, span_of(enhanced), {verdict->text, len}};
+	verdict->reply = &verdict->storage;
+}
+
+static void give(struct policy_session *session, struct policy_verdict *verdict,
+	const struct provider_reply *reply, const struct smtp *smtp, const char *today)
+{
+	struct span rcpt =
+		smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
+	give_text(session, verdict, reply->code, reply->enhanced, reply->text, rcpt, today);
+	verdict->from = reply;
+	verdict->kind = reply->kind;
+	verdict->action = reply->action;
+}
+
+/* A reply to be given now, or when its phase comes; a phase that has passed counts as come. */
+static bool put_due(struct policy_session *session, const struct provider_reply *reply, bool stays,
+	const struct smtp *smtp)
+{
+	if (!reply)
+		return false;
+	if (!session->due || stays) {
+		session->due = reply;
+		session->due_stays = stays;
+		size_t len = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox.len : 0;
+		if (len >= sizeof(session->rcpt))
+			len = sizeof(session->rcpt) - 1;
+		memcpy(session->rcpt, smtp->path.mailbox.data, len);
+		session->rcpt[len] = '\0';
+	}
+	return session->due->phase <= smtp->phase;
+}
+
+/* The provider's own words for a limit, else those of "default". */
+static const struct provider_reply *words_for(
+	const struct policy_session *session, const struct provider *provider, enum provider_kind kind, uint64_t draw)
+{
+	const struct provider_reply *reply = provider_draw(provider, kind, -1, draw);
+	return reply ? reply : provider_draw(provider_at(session->policy->providers, 0), kind, -1, draw);
+}
+
+/* A limit was passed. True when its reply is for now. */
+static bool breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
+	const struct smtp *smtp, uint64_t now_ms)
+{
+	bool stays = kind == PROVIDER_CONNECTIONS || kind == PROVIDER_CONNECTION_RATE ||
+		kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
+	if (session->entry && kind != PROVIDER_REPUTATION)
+		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
+	return put_due(session, words_for(session, provider, kind, draw_next(session, FOR_REPLY)), stays, smtp);
+}
+
+/* Counts this connection with its provider and site, once that is known; true when a limit's reply is for now. */
+static bool count_connection(struct policy_session *session, const struct provider *provider, uint64_t site,
+	const struct smtp *smtp, uint64_t now_ms)
+{
+	const struct provider_limits *limits = &provider->limits;
+	struct limit_table *table = session->state->limits;
+	session->provider = provider;
+	session->entry = limit_entry(table, entry_key(&session->source, provider), now_ms);
+	bool over = false, now = false;
+	if (session->entry) {
+		uint32_t open = limit_connect(session->entry, now_ms);
+		over = limits->provider_connections && open > limits->provider_connections;
+	}
+	if (limits->site_connections) {
+		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
+		session->site_entry = limit_entry(table, draw_bytes(key, source_bytes(session)), now_ms);
+		if (session->site_entry)
+			over |= limit_connect(session->site_entry, now_ms) > limits->site_connections;
+	}
+	if (!session->entry)
+		return false;
+	if (provider->reputation_after &&
+		limit_violations(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms) >
+			provider->reputation_after)
+		now |= breach(session, provider, PROVIDER_REPUTATION, smtp, now_ms);
+	else if (over)
+		now |= breach(session, provider, PROVIDER_CONNECTIONS, smtp, now_ms);
+	else if (limits->connection_rate.count &&
+		!limit_take(session->entry, LIMIT_CONNECTION_RATE, limits->connection_rate, now_ms))
+		now |= breach(session, provider, PROVIDER_CONNECTION_RATE, smtp, now_ms);
+	return now;
+}
+
+static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
+	struct policy_verdict *verdict)
+{
+	struct span source = source_bytes(session);
+	session->id = draw_number(draw_bytes(FOR_ID, source), now_ms ^ (uint64_t)(uintptr_t)session);
+	struct span name = session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
+	size_t len = name.len < sizeof(session->mx_name) ? name.len : sizeof(session->mx_name) - 1;
+	memcpy(session->mx_name, name.data, len);
+	session->mx_name[len] = '\0';
+
+	const struct provider *provider = session->dialled.provider;
+	bool now = provider && count_connection(session, provider, session->dialled.site, smtp, now_ms);
+	provider = provider_of(session);
+	if (now)
+		give(session, verdict, session->due, smtp, today);
+	else if (draw_hits(draw_next(session, FOR_FAULT), provider->refuse_ppm))
+		verdict->action = PROVIDER_RESET;
+	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
+		verdict->action = PROVIDER_HANG;
+	else
+		give_text(session, verdict, 220, "", provider->banner, (struct span){"", 0}, today);
+}
+
+static void decide_helo(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict,
+	const char *today)
+{
+	const struct provider *provider = provider_of(session);
+	if (!smtp->ehlo || !provider->extensions)
+		return;
+	char text[1024];
+	size_t len = strlen(provider->extensions);
+	if (len > sizeof(text) - 8)
+		return;
+	memcpy(text, "{mx}\n", 5);
+	memcpy(text + 5, provider->extensions, len + 1);
+	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
+}
+
+/* The kind that a draw falls on, by odds in parts per million; PROVIDER_KINDS for acceptance. */
+static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t defer_ppm)
+{
+	if (draw_hits(draw, bounce_ppm))
+		return PROVIDER_BOUNCE;
+	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
+}
+
+static bool decide_forced(const struct policy_session *session, const struct smtp *smtp,
+	struct policy_verdict *verdict, struct forced *forced)
+{
+	if (!forced_find(&smtp->path, smtp->phase, session->policy->conf->answer.forced, forced))
+		return false;
+	if (!forced->accept && forced->phase == smtp->phase) {
+		size_t len = forced->reply.text.len < sizeof(verdict->text) ? forced->reply.text.len
+									    : sizeof(verdict->text);
+		verdict->storage = forced->reply;
+		memcpy(verdict->text, forced->reply.text.data, len);
+		verdict->storage.text = (struct span){verdict->text, len};
+		verdict->reply = &verdict->storage;
+	}
+	return true;
+}
+
+static bool decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+{
+	const struct provider *provider = session->provider;
+	const struct provider_limits *limits = provider ? &provider->limits : NULL;
+	session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+	if (!limits)
+		return false;
+	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
+		return breach(session, provider, PROVIDER_DELIVERIES, smtp, now_ms);
+	if (limits->message_size && smtp->declared_size > limits->message_size)
+		return breach(session, provider, PROVIDER_SIZE, smtp, now_ms);
+	if (limits->message_rate.count && session->entry &&
+		!limit_take(session->entry, LIMIT_MESSAGE_RATE, limits->message_rate, now_ms))
+		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
 	return false;
 }
 
-const struct smtp_reply *policy_decide(const struct policy *policy, const struct smtp *smtp)
+/*
+ * The recipient is not served where the connection was meant to go: certain only where both are known to
+ * DNS, belong to different providers or sites, and the address is none of the recipient's hosts' (a large
+ * provider's names lead to other addresses each time they are asked).
+ */
+static bool is_mismatch(const struct policy_session *session, const struct policy_mx *mx)
+{
+	const struct policy_mx *dialled = &session->dialled;
+	if (!session->diverted || !dialled->provider || !mx->answer || mx->answer->status != MX_FOUND)
+		return false;
+	if (mx->provider == dialled->provider && mx->provider->index != 0)
+		return false;
+	struct sockaddr_storage address = {0};
+	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = session->destination};
+	memcpy(&address, &six, sizeof(six));
+	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
+}
+
+static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
+	uint64_t now_ms)
+{
+	const struct policy *policy = session->policy;
+	const struct provider *provider = mx->provider;
+	if (!session->provider && count_connection(session, provider, mx->site, smtp, now_ms))
+		return true;
+	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
+		return put_due(session,
+			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false, smtp);
+	const struct provider_limits *limits = &provider->limits;
+	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)
+		return breach(session, provider, PROVIDER_RECIPIENTS, smtp, now_ms);
+
+	uint64_t key = draw_name(session->sender, smtp->path.mailbox);
+	if (provider->greylist_s) {
+		uint64_t triplet = draw_bytes(draw_number(key, FOR_TRIPLET), source_bytes(session));
+		uint64_t first = attempt_first_seen(session->state->attempts, triplet, now_ms);
+		if (now_ms - first < provider->greylist_s * UINT64_C(1000))
+			return put_due(session,
+				words_for(session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)), false,
+				smtp);
+	}
+	if (provider->bounce_ppm + provider->defer_ppm == 0)
+		return false;
+	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
+	enum provider_kind kind = kind_of(draw, provider->bounce_ppm, provider->defer_ppm);
+	if (kind == PROVIDER_KINDS)
+		return false;
+	return put_due(session, provider_draw(provider, kind, -1, draw_number(draw, FOR_REPLY)), false, smtp);
+}
+
+static bool decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+{
+	const struct provider *provider = session->provider;
+	if (provider && provider->limits.message_size && smtp->message.octets > provider->limits.message_size)
+		return breach(session, provider, PROVIDER_SIZE, smtp, now_ms);
+	return false;
+}
+
+/* Delays and faults come on top of whatever is answered. */
+static void decide_weather(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+{
+	const struct provider *provider = provider_of(session);
+	const struct provider_delay *delay = &provider->delays[smtp->phase];
+	if (delay->form != PROVIDER_DELAY_NONE)
+		verdict->delay_ms += delay_draw(delay, draw_next(session, FOR_DELAY));
+	for (size_t i = 0; i < provider->fault_count; i++) {
+		if (provider->faults[i].phase != smtp->phase ||
+			!draw_hits(draw_next(session, FOR_FAULT), provider->faults[i].odds_ppm))
+			continue;
+		verdict->faulted = true;
+		verdict->fault = provider->faults[i].form;
+		return;
+	}
+}
+
+static bool decide_injected(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms,
+	const char *today, struct policy_verdict *verdict)
+{
+	struct injections *injections = session->state->injections;
+	if (!injections_any(injections))
+		return false;
+	struct span domain = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.domain : (struct span){"", 0};
+	const struct provider *provider = verdict->provider;
+	const struct injection *found = injections_match(
+		injections, smtp->phase, domain, provider->name, source_text(session).text, now_ms);
+	if (!found)
+		return false;
+	verdict->delay_ms += found->delay_ms;
+	if (found->reply.code)
+		give(session, verdict, &found->reply, smtp, today);
+	return found->reply.code != 0;
+}
+
+static void decide_smart(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
+	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
+{
+	struct forced forced;
+	bool now = session->due && session->due->phase <= smtp->phase;
+	if (smtp->phase == SMTP_PHASE_CONNECT) {
+		decide_connect(session, smtp, now_ms, today, verdict);
+		verdict->provider = provider_of(session);
+		decide_weather(session, smtp, verdict);
+		decide_injected(session, smtp, now_ms, today, verdict);
+		return;
+	}
+	verdict->provider = smtp->phase == SMTP_PHASE_RCPT ? mx->provider : provider_of(session);
+	if (decide_injected(session, smtp, now_ms, today, verdict))
+		return;
+	if ((smtp->phase == SMTP_PHASE_RCPT || smtp->phase == SMTP_PHASE_MAIL) &&
+		decide_forced(session, smtp, verdict, &forced)) {
+		if (smtp->phase == SMTP_PHASE_MAIL)
+			session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+		return;
+	}
+	switch (smtp->phase) {
+	case SMTP_PHASE_CONNECT:
+		break;
+	case SMTP_PHASE_HELO:
+		if (!now)
+			decide_helo(session, smtp, verdict, today);
+		break;
+	case SMTP_PHASE_MAIL:
+		now |= decide_mail(session, smtp, now_ms);
+		break;
+	case SMTP_PHASE_RCPT:
+		now |= decide_rcpt(session, smtp, mx, now_ms);
+		break;
+	case SMTP_PHASE_DATA:
+		break;
+	case SMTP_PHASE_END_OF_DATA:
+		now |= decide_end(session, smtp, now_ms);
+		break;
+	}
+	if (now && session->due) {
+		give(session, verdict, session->due, smtp, today);
+		if (!session->due_stays)
+			session->due = NULL;
+	}
+	if (smtp->phase == SMTP_PHASE_END_OF_DATA && !verdict->reply)
+		session->deliveries++;
+	decide_weather(session, smtp, verdict);
+}
+
+enum policy_outcome policy_decide(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
+	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
+{
+	const struct policy *policy = session->policy;
+	verdict->reply = NULL;
+	verdict->from = NULL;
+	verdict->provider = NULL;
+	verdict->action = PROVIDER_REPLY;
+	verdict->delay_ms = 0;
+	verdict->faulted = false;
+	if (!policy->providers) {
+		struct forced forced;
+		if (smtp->phase == SMTP_PHASE_RCPT)
+			decide_forced(session, smtp, verdict, &forced);
+		return POLICY_DECIDED;
+	}
+	struct policy_mx known;
+	if (smtp->phase == SMTP_PHASE_RCPT && !mx) {
+		/* Who was not diverted need not be held against DNS: a well-known name is enough. */
+		const struct provider *provider = provider_by_domain(policy->providers, smtp->path.domain);
+		if (!provider || (session->diverted && !provider->by_domain_alone))
+			return POLICY_WANTS_MX;
+		known = (struct policy_mx){.provider = provider};
+		mx = &known;
+	}
+	decide_smart(session, smtp, mx, now_ms, today, verdict);
+	return POLICY_DECIDED;
+}
+
+void policy_forget(struct policy_session *session)
+{
+	if (!session->due_stays)
+		session->due = NULL;
+}
+
+void policy_session_done(struct policy_session *session, uint64_t now_ms)
+{
+	if (session->entry)
+		limit_disconnect(session->entry, now_ms);
+	if (session->site_entry)
+		limit_disconnect(session->site_entry, now_ms);
+}
+
+void policy_standing(const struct policy *policy, const struct policy_state *state, const struct provider *provider,
+	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing)
 {
 	(void)policy;
-	if (smtp->phase != SMTP_PHASE_RCPT)
-		return NULL;
-	for (size_t i = 0; i < sizeof(forced) / sizeof(forced[0]); i++)
-		if (contains(smtp->path.local, forced[i].word))
-			return &forced[i].reply;
-	return NULL;
+	struct limit_entry *entry = limit_entry(state->limits, entry_key(source, provider), now_ms);
+	*standing = (struct policy_standing){0};
+	if (!entry)
+		return;
+	standing->connections = limit_connections(entry);
+	standing->violations =
+		limit_violations(entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
 #define PROBES_MAX 64
@@ -138,14 +138,28 @@ void stats_block_begin(struct stats_block *block)
 	store(&block->counters[STATS_CONNECTIONS_CLOSED], load(&block->counters[STATS_CONNECTIONS]));
 }
 
-void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n)
-{
-	add(&block->counters[counter], n);
-}
-
 static struct row *row_at(const struct stats_block *block, const struct table *table, uint32_t row)
 {
 	return (struct row *)((char *)block + table->rows) + row;
+}
+
+void stats_block_reset(struct stats_block *block)
+{
+	uint64_t open = load(&block->counters[STATS_CONNECTIONS]) - load(&block->counters[STATS_CONNECTIONS_CLOSED]);
+	for (int i = 0; i < STATS_COUNTERS; i++)
+		store(&block->counters[i], i == STATS_CONNECTIONS ? open : 0);
+	for (int i = 0; i < STATS_TABLES; i++) {
+		const struct table *table = &block->tables[i];
+		uint32_t used = atomic_load_explicit(&table->rows_used, memory_order_relaxed);
+		for (uint32_t j = 0; j < used; j++)
+			for (int f = 0; f < STATS_ROW_FIELDS; f++)
+				store(&row_at(block, table, j)->fields[f], 0);
+	}
+}
+
+void stats_add(struct stats_block *block, enum stats_counter counter, uint64_t n)
+{
+	add(&block->counters[counter], n);
 }
 
 static struct span row_key(const struct stats_block *block, const struct table *table, const struct row *row)
@@ -238,6 +252,14 @@ static int compare_counts(const void *a, const void *b)
 	return nx == ny ? compare_keys(a, b) : nx < ny ? 1 : -1;
 }
 
+static bool row_counted(const struct stats_row *row)
+{
+	for (int f = 0; f < STATS_ROW_FIELDS; f++)
+		if (row->fields[f])
+			return true;
+	return false;
+}
+
 size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stats_row *rows)
 {
 	/* `other` has the empty key, so that it sorts first and merges like any row. */
@@ -264,6 +286,12 @@ size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stat
 			rows[merged++] = rows[i];
 		}
 	}
+	/* What a reset emptied is not shown. */
+	size_t shown = 1;
+	for (size_t i = 1; i < merged; i++)
+		if (row_counted(&rows[i]))
+			rows[shown++] = rows[i];
+	merged = shown;
 	if (merged > 1)
 		qsort(rows + 1, merged - 1, sizeof(*rows), compare_counts);
 	return merged;
@@ -282,6 +310,16 @@ void stats_kernel_restart(const struct stats *stats)
 		add(&header->counters[i].bytes_base, load(&header->counters[i].bytes));
 		store(&header->counters[i].packets, 0);
 		store(&header->counters[i].bytes, 0);
+	}
+}
+
+void stats_kernel_reset(const struct stats *stats)
+{
+	struct header *header = stats->memory;
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		/* Unsigned: the sum of both is what was counted since. */
+		store(&header->counters[i].packets_base, -load(&header->counters[i].packets));
+		store(&header->counters[i].bytes_base, -load(&header->counters[i].bytes));
 	}
 }
 

@@ -181,6 +181,7 @@ static const struct route routes[] = {
 	{"/api/v1/domains", EVHTTP_REQ_GET, answer_table, STATS_DOMAINS, false},
 	{"/api/v1/destinations", EVHTTP_REQ_GET, answer_table, STATS_DESTINATIONS, false},
 	{"/api/v1/sources", EVHTTP_REQ_GET, answer_table, STATS_SOURCES, false},
+	{"/api/v1/providers", EVHTTP_REQ_GET, answer_table, STATS_PROVIDERS, false},
 	{"/api/v1/reload", EVHTTP_REQ_POST, NULL, 0, false},
 	{"/livez", EVHTTP_REQ_GET, answer_alive, 0, false},
 };

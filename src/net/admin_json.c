@@ -34,6 +34,10 @@ static const struct {
 	{"recipients", "accepted", STATS_RECIPIENTS_ACCEPTED},
 	{"recipients", "tempfail", STATS_RECIPIENTS_TEMPFAIL},
 	{"recipients", "permfail", STATS_RECIPIENTS_PERMFAIL},
+	{"messages", "limited", STATS_LIMITED},
+	{"recipients", "mx_mismatch", STATS_MX_MISMATCH},
+	{"connections", "faults", STATS_FAULTS},
+	{"dns", "failed", STATS_DNS_FAILED},
 	{"tls", "handshakes", STATS_TLS_HANDSHAKES},
 	{"tls", "failed", STATS_TLS_FAILED},
 };
@@ -95,6 +99,7 @@ static const struct {
 	[STATS_DOMAINS] = {"domains", "domain", false},
 	[STATS_DESTINATIONS] = {"destinations", "address", true},
 	[STATS_SOURCES] = {"sources", "address", true},
+	[STATS_PROVIDERS] = {"providers", "provider", false},
 };
 
 static const char *const fields[] = {
@@ -133,7 +138,7 @@ json_t *admin_json_table(const struct stats *stats, enum stats_table_id id)
 		if (i > 0)
 			json_object_set_new(row, tables[id].key, row_key(rows[i].key, tables[id].address));
 		for (int f = 0; f < STATS_ROW_FIELDS; f++)
-			/* A domain has no connections: one connection carries many. */
+			/* A domain or provider has no connections: one connection carries many. */
 			if (tables[id].address || f != STATS_ROW_CONNECTIONS)
 				json_object_set_new(row, fields[f], integer(rows[i].fields[f]));
 		if (i == 0)

@@ -1,12 +1,12 @@
-#include "session.h"
+#include "session_internal.h"
 
 #include <errno.h>
-#include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "resolver.h"
 
 const struct session_limits session_limits = {
 	.idle = 300,
@@ -14,6 +14,7 @@ const struct session_limits session_limits = {
 	.data = 1800,
 	.unread = 120,
 	.linger = 3,
+	.hang = 900,
 };
 
 /* Copying into a buffer that begins a page is 10 % cheaper than into what malloc() gives. */
@@ -21,34 +22,7 @@ const struct session_limits session_limits = {
 #define READ_BUFFER_SIZE (SESSION_HELD_MAX + SESSION_READ_BUFFER)
 
 /* Reads per wake-up: enough to drain a fast sender, few enough that others are served. */
-#define READS_MAX         8
-#define RECIPIENTS_INLINE 4
-
-enum session_state {
-	SESSION_TALKING,
-	SESSION_BLOCKED,   /* the client does not read: no input is taken until it does */
-	SESSION_FINISHING, /* blocked, and to be closed once the replies are out */
-	SESSION_LINGERING, /* said why, closed for writing: input is thrown away until the client closes */
-};
-
-struct session {
-	struct smtp smtp;
-	struct event event;
-	LIST_ENTRY(session) link;
-	struct session_shared *shared;
-	const struct policy *policy;
-	char *held; /* input that waits: an incomplete command, or all of it while blocked */
-	char *unsent;
-	uint32_t held_len;
-	uint32_t unsent_len;
-	uint32_t destination, source; /* rows */
-	uint32_t recipient_count, recipient_cap;
-	uint32_t *recipients; /* rows of the accepted recipients' domains */
-	uint32_t recipients_inline[RECIPIENTS_INLINE];
-	time_t phase_since; /* of the command or body under way; 0 = none is */
-	enum session_state state : 8;
-	bool refused_4xx : 1, refused_5xx : 1; /* in this transaction */
-};
+#define READS_MAX 8
 
 static void session_ready(evutil_socket_t fd, short what, void *arg);
 
@@ -71,148 +45,21 @@ static ssize_t stream_send(struct session *session, const char *data, size_t len
 	return send(event_get_fd(&session->event), data, len, MSG_NOSIGNAL);
 }
 
-/* Counting: always before the reply that tells the sender is sent, so that nothing sent is uncounted. */
-
-static void count_message(
-	struct session *session, enum stats_counter counter, enum stats_field field, uint64_t octets)
-{
-	struct stats_block *block = session->shared->block;
-	stats_add(block, counter, 1);
-	stats_row_add(block, STATS_DESTINATIONS, session->destination, field, 1);
-	stats_row_add(block, STATS_SOURCES, session->source, field, 1);
-	if (octets > 0) {
-		stats_add(block, STATS_MESSAGES_BYTES, octets);
-		stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_BYTES, octets);
-		stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_BYTES, octets);
-	}
-}
-
-static void count_recipient(struct session *session, uint32_t row, enum stats_counter counter,
-	enum stats_field field, uint64_t octets)
-{
-	struct stats_block *block = session->shared->block;
-	stats_add(block, counter, 1);
-	stats_row_add(block, STATS_DOMAINS, row, field, 1);
-	if (octets > 0)
-		stats_row_add(block, STATS_DOMAINS, row, STATS_ROW_BYTES, octets);
-}
-
-static uint32_t domain_row(struct session *session, struct span domain)
-{
-	/* RFC 5321 4.5.1: <postmaster> without a domain is this host's own. */
-	if (domain.len == 0)
-		domain = span_of(session->policy->profile.hostname);
-	if (domain.len > STATS_KEY_MAX)
-		return STATS_OTHER;
-	char lower[STATS_KEY_MAX];
-	for (size_t i = 0; i < domain.len; i++) {
-		char c = domain.data[i];
-		lower[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-	}
-	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
-}
-
-static bool keep_recipient(struct session *session, uint32_t row)
-{
-	if (session->recipient_count == session->recipient_cap) {
-		uint32_t cap = session->recipient_cap * 4;
-		bool is_inline = session->recipients == session->recipients_inline;
-		uint32_t *more = realloc(is_inline ? NULL : session->recipients, cap * sizeof(*more));
-		if (!more)
-			return false;
-		if (is_inline)
-			memcpy(more, session->recipients_inline, sizeof(session->recipients_inline));
-		session->recipients = more;
-		session->recipient_cap = cap;
-	}
-	session->recipients[session->recipient_count++] = row;
-	return true;
-}
-
-static void decide_recipient(struct session *session, const struct smtp_reply *reply, struct smtp_out *out)
-{
-	static const struct smtp_reply no_memory = {452, {"4.3.1", 5}, {"Insufficient system storage", 27}};
-	uint32_t row = domain_row(session, session->smtp.path.domain);
-	unsigned code = reply ? reply->code : 250;
-	if (code < 300 && !keep_recipient(session, row))
-		reply = &no_memory;
-	code = smtp_decide(&session->smtp, reply, out);
-	if (code >= 500) {
-		session->refused_5xx = true;
-		count_recipient(session, row, STATS_RECIPIENTS_PERMFAIL, STATS_ROW_PERMFAIL, 0);
-	} else if (code >= 400) {
-		session->refused_4xx = true;
-		count_recipient(session, row, STATS_RECIPIENTS_TEMPFAIL, STATS_ROW_TEMPFAIL, 0);
-	}
-}
-
-static void decide_message(struct session *session, const struct smtp_reply *reply, struct smtp_out *out)
-{
-	uint64_t octets = session->smtp.message.octets;
-	unsigned code = smtp_decide(&session->smtp, reply, out);
-	enum stats_counter recipients = STATS_RECIPIENTS_ACCEPTED;
-	enum stats_field field = STATS_ROW_ACCEPTED;
-	if (code >= 500) {
-		recipients = STATS_RECIPIENTS_PERMFAIL;
-		field = STATS_ROW_PERMFAIL;
-		octets = 0;
-		count_message(session, STATS_MESSAGES_PERMFAIL, field, 0);
-	} else if (code >= 400) {
-		recipients = STATS_RECIPIENTS_TEMPFAIL;
-		field = STATS_ROW_TEMPFAIL;
-		octets = 0;
-		count_message(session, STATS_MESSAGES_TEMPFAIL, field, 0);
-	} else {
-		count_message(session, STATS_MESSAGES_ACCEPTED, field, octets);
-	}
-	for (uint32_t i = 0; i < session->recipient_count; i++)
-		count_recipient(session, session->recipients[i], recipients, field, octets);
-	session->recipient_count = 0;
-	session->refused_4xx = session->refused_5xx = false;
-}
-
-static void decide(struct session *session, struct smtp_out *out)
-{
-	session->phase_since = 0;
-	const struct smtp_reply *reply = policy_decide(session->policy, &session->smtp);
-	switch (session->smtp.phase) {
-	case SMTP_PHASE_RCPT:
-		decide_recipient(session, reply, out);
-		break;
-	case SMTP_PHASE_END_OF_DATA:
-		decide_message(session, reply, out);
-		break;
-	case SMTP_PHASE_CONNECT:
-	case SMTP_PHASE_HELO:
-	case SMTP_PHASE_MAIL:
-	case SMTP_PHASE_DATA:
-		smtp_decide(&session->smtp, reply, out);
-		break;
-	}
-}
-
-/* A transaction ended before its end of data was answered. */
-static void forget(struct session *session)
-{
-	if (session->recipient_count == 0 && session->refused_4xx)
-		count_message(session, STATS_MESSAGES_TEMPFAIL, STATS_ROW_TEMPFAIL, 0);
-	else if (session->recipient_count == 0 && session->refused_5xx)
-		count_message(session, STATS_MESSAGES_PERMFAIL, STATS_ROW_PERMFAIL, 0);
-	session->recipient_count = 0;
-	session->refused_4xx = session->refused_5xx = false;
-}
-
 static void session_close(struct session *session)
 {
 	struct stats_block *block = session->shared->block;
 	if (session->recipient_count > 0)
 		stats_add(block, STATS_MESSAGES_ABORTED, 1);
-	forget(session);
+	session_count_forgotten(session);
 	stats_add(block, STATS_CONNECTIONS_CLOSED, 1);
 	event_del(&session->event);
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
-	policy_unref(session->policy);
+	if (session->question)
+		resolver_forget(session->question);
+	policy_session_done(&session->policy, session_clock_ms());
+	policy_unref(session->policy.policy);
+	free(session->asked);
 	if (session->recipients != session->recipients_inline)
 		free(session->recipients);
 	free(session->held);
@@ -291,6 +138,82 @@ static void session_finish(struct session *session, bool for_cause)
 	session_wait(session, EV_READ, session->shared->linger);
 }
 
+/* Ends what was decided to end, once what was said before is out. */
+static void session_end(struct session *session, enum session_decided decided)
+{
+	const struct linger reset = {1, 0};
+	switch (decided) {
+	case SESSION_CLOSES:
+		session_finish(session, true);
+		break;
+	case SESSION_RESETS:
+		setsockopt(event_get_fd(&session->event), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		session_close(session);
+		break;
+	case SESSION_HANGS:
+		session->state = SESSION_HANGING;
+		session_wait(session, EV_READ, session->shared->hang);
+		break;
+	case SESSION_GOES_ON:
+	case SESSION_WAITS:
+	case SESSION_DELAYS:
+	case SESSION_CUTS:
+		session_close(session);
+		break;
+	}
+}
+
+/* Sets the reply aside that is to wait, at the end of out. False when out of memory. */
+static bool session_delay(struct session *session, const struct session_decision *decision, struct smtp_out *out)
+{
+	size_t len = out->len - decision->reply_at;
+	session->unsent = malloc(len);
+	if (!session->unsent)
+		return false;
+	memcpy(session->unsent, out->data + decision->reply_at, len);
+	session->unsent_len = (uint32_t)len;
+	out->len = decision->reply_at;
+	return true;
+}
+
+/*
+ * A decision that stops the feeding: what was said before it goes out, the rest of the input waits. What the
+ * client does not read of that is dropped where the connection ends anyway.
+ */
+static void session_stop(struct session *session, const struct session_decision *decision, struct span in,
+	struct smtp_out *out)
+{
+	char *delayed = NULL;
+	uint32_t delayed_len = 0;
+	bool kept = session_hold(session, in);
+	if (kept && decision->decided == SESSION_DELAYS) {
+		kept = session_delay(session, decision, out);
+		delayed = session->unsent;
+		delayed_len = session->unsent_len;
+		session->unsent = NULL;
+	}
+	enum flushed flushed = kept ? session_flush(session, out) : FLUSH_FAILED;
+	if (flushed == FLUSH_FAILED || (flushed == FLUSH_BLOCKED && decision->decided != SESSION_WAITS)) {
+		free(delayed);
+		session_close(session);
+		return;
+	}
+	if (decision->decided == SESSION_WAITS) {
+		/* The answer may take seconds: nothing is read until then. */
+		event_del(&session->event);
+		return;
+	}
+	if (decision->decided != SESSION_DELAYS) {
+		session_end(session, decision->decided);
+		return;
+	}
+	session->unsent = delayed;
+	session->unsent_len = delayed_len;
+	session->state = SESSION_DELAYED;
+	const struct timeval wait = {decision->delay_ms / 1000, decision->delay_ms % 1000 * 1000};
+	session_wait(session, 0, &wait);
+}
+
 /* Feeds the engine. Returns false when the session was closed or must not read on for now. */
 static bool session_feed(struct session *session, struct span in)
 {
@@ -300,11 +223,15 @@ static bool session_feed(struct session *session, struct span in)
 		enum smtp_want want = smtp_step(&session->smtp, in, &used, &out);
 		in = span_from(in, used);
 		if (want == SMTP_WANT_DECISION) {
-			decide(session, &out);
-			continue;
+			struct session_decision decision = session_decide(session, &out);
+			if (decision.decided == SESSION_GOES_ON)
+				continue;
+			session_stop(session, &decision, in, &out);
+			return false;
 		}
 		if (want == SMTP_WANT_FORGET) {
-			forget(session);
+			session_count_forgotten(session);
+			policy_forget(&session->policy);
 			continue;
 		}
 
@@ -337,6 +264,23 @@ static bool session_feed(struct session *session, struct span in)
 		}
 		return true;
 	}
+}
+
+void session_resume(struct session *session)
+{
+	if (session->unsent_len > 0) {
+		/* Blocked before it began to wait: goes on once that is out. */
+		session->state = SESSION_BLOCKED;
+		session_wait(session, EV_WRITE, session->shared->unread);
+		return;
+	}
+	session->state = SESSION_TALKING;
+	session_wait(session, EV_READ, session->shared->idle);
+	/* The engine goes on where it stopped. */
+	size_t len = session->held_len;
+	if (len > 0)
+		memcpy(session->shared->read_buffer, session->held, len);
+	session_feed(session, (struct span){session->shared->read_buffer, len});
 }
 
 /* One command line or body may not take for ever, however steadily its bytes drip. */
@@ -407,20 +351,18 @@ static void session_write(struct session *session)
 		session_close(session);
 		return;
 	}
-	if (flushed == FLUSH_BLOCKED)
+	if (flushed == FLUSH_BLOCKED) {
+		if (session->state == SESSION_DELAYED) {
+			session->state = SESSION_BLOCKED;
+			session_wait(session, EV_WRITE, session->shared->unread);
+		}
 		return;
+	}
 	if (session->state == SESSION_FINISHING) {
 		session_finish(session, !session->smtp.quit);
 		return;
 	}
-	session->state = SESSION_TALKING;
-	session_wait(session, EV_READ, session->shared->idle);
-	if (session->held_len > 0) {
-		/* The engine goes on where it stopped for want of room. */
-		size_t len = session->held_len;
-		memcpy(session->shared->read_buffer, session->held, len);
-		session_feed(session, (struct span){session->shared->read_buffer, len});
-	}
+	session_resume(session);
 }
 
 /* The client reads the last reply meanwhile; what it still sends is not wanted. */
@@ -441,6 +383,10 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	struct session *session = arg;
+	if (session->state == SESSION_DELAYED) {
+		session_write(session);
+		return;
+	}
 	if (what & EV_TIMEOUT) {
 		session_time_out(session, "Idle for too long");
 		return;
@@ -454,24 +400,30 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 		session_write(session);
 		break;
 	case SESSION_LINGERING:
+	case SESSION_HANGING:
 		session_drain(session);
+		break;
+	case SESSION_ASKING:
+	case SESSION_DELAYED:
 		break;
 	}
 }
 
-static uint32_t address_row(
-	struct stats_block *block, enum stats_table_id table, const struct sockaddr_storage *address)
+/* IPv4 as v4-mapped, so that one form serves both. */
+static struct in6_addr address_mapped(const struct sockaddr_storage *address)
 {
-	if (address->ss_family == AF_INET) {
-		const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-		return stats_row(block, table, (struct span){(const char *)&v4->sin_addr, 4});
-	}
-	if (address->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-		size_t skip = IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? 12 : 0;
-		return stats_row(block, table, (struct span){(const char *)&v6->sin6_addr + skip, 16 - skip});
-	}
-	return STATS_OTHER;
+	if (address->ss_family == AF_INET6)
+		return ((const struct sockaddr_in6 *)address)->sin6_addr;
+	struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+	if (address->ss_family == AF_INET)
+		memcpy(&mapped.s6_addr[12], &((const struct sockaddr_in *)address)->sin_addr, 4);
+	return mapped;
+}
+
+static uint32_t address_row(struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
+{
+	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
+	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
 }
 
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
@@ -483,11 +435,17 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	}
 	struct stats_block *block = shared->block;
 	session->shared = shared;
-	session->policy = policy_ref(shared->policy);
+	session->policy = (struct policy_session){
+		.policy = policy_ref(shared->policy),
+		.state = shared->state,
+		.source = address_mapped(&peer->source),
+		.destination = address_mapped(&peer->destination),
+		.diverted = peer->result == ORIGDST_DIVERTED,
+	};
 	session->recipients = session->recipients_inline;
 	session->recipient_cap = RECIPIENTS_INLINE;
-	session->destination = address_row(block, STATS_DESTINATIONS, &peer->destination);
-	session->source = address_row(block, STATS_SOURCES, &peer->source);
+	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
+	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
 	stats_add(block, STATS_CONNECTIONS, 1);
 	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
 	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);
@@ -496,7 +454,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	else if (peer->result == ORIGDST_UNKNOWN)
 		stats_add(block, STATS_UNKNOWN_DESTINATION, 1);
 	LIST_INSERT_HEAD(&shared->sessions, session, link);
-	smtp_init(&session->smtp, &session->policy->profile);
+	smtp_init(&session->smtp, &session->policy.policy->profile);
 	event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
 	event_add(&session->event, shared->idle);
 
@@ -507,20 +465,24 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 }
 
 int session_shared_init(struct session_shared *shared, struct event_base *base, struct stats_block *block,
-	const struct policy *policy, struct err *err)
+	const struct policy *policy, struct policy_state *state, struct resolver *resolver, struct err *err)
 {
 	*shared = (struct session_shared){
 		.base = base,
 		.block = block,
 		.policy = policy_ref(policy),
+		.state = state,
+		.resolver = resolver,
 		.read_buffer = aligned_alloc(PAGE, READ_BUFFER_SIZE),
 		.out_buffer = malloc(SESSION_OUT_BUFFER),
 		.idle = event_base_init_common_timeout(base, &(struct timeval){session_limits.idle, 0}),
 		.unread = event_base_init_common_timeout(base, &(struct timeval){session_limits.unread, 0}),
+		.hang = event_base_init_common_timeout(base, &(struct timeval){session_limits.hang, 0}),
 		.linger = event_base_init_common_timeout(base, &(struct timeval){session_limits.linger, 0}),
 	};
 	LIST_INIT(&shared->sessions);
-	if (shared->read_buffer && shared->out_buffer && shared->idle && shared->unread && shared->linger)
+	if (shared->read_buffer && shared->out_buffer && shared->idle && shared->unread && shared->hang &&
+		shared->linger)
 		return 0;
 	session_shared_done(shared);
 	return err_set(err, -ENOMEM, "worker: out of memory");

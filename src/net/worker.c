@@ -19,18 +19,21 @@
 struct worker {
 	unsigned index;
 	struct session_shared shared;
+	struct resolver *resolver;
 	const struct origdst_finder *finders;
 	struct event **accepting;
 	size_t listener_count;
+	struct event *warm;
 	struct event *resume; /* after a back-off of accept() */
 	struct event *poked;
 	int poke; /* eventfd: something for the thread to look at */
 	_Atomic(const struct policy *) new_policy;
-	atomic_bool stopping;
+	atomic_bool stopping, resetting;
 	pthread_t thread;
 	time_t backoff_logged;
 };
 
+static const struct timeval warm_interval = {10, 0};
 static const struct timeval backoff = {0, 100 * 1000};
 
 /*
@@ -101,6 +104,8 @@ static void worker_poked(evutil_socket_t fd, short what, void *arg)
 		policy_unref(worker->shared.policy);
 		worker->shared.policy = policy;
 	}
+	if (atomic_exchange(&worker->resetting, false))
+		stats_block_reset(worker->shared.block);
 	if (atomic_load(&worker->stopping))
 		event_base_loopbreak(worker->shared.base);
 }
@@ -110,6 +115,32 @@ static void worker_poke(struct worker *worker)
 	uint64_t one = 1;
 	if (write(worker->poke, &one, sizeof(one)) < 0)
 		log_error("worker=%u cannot be woken: %s", worker->index, strerror(errno));
+}
+
+static void warm_answered(void *arg, struct resolver_entry *entry)
+{
+	(void)arg;
+	(void)entry;
+}
+
+/*
+ * Asks after the providers' own domains whenever DNS's answers have expired: so the destination of a new
+ * connection is known for what it is before the first recipient is named.
+ */
+static void worker_warm(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct worker *worker = arg;
+	const struct provider_set *set = worker->shared.policy->providers;
+	for (size_t i = 0; set && i < provider_count(set); i++) {
+		const struct provider *provider = provider_at(set, i);
+		for (size_t j = 0; !provider->by_domain_alone && j < provider->domain_count; j++) {
+			struct span domain = span_of(provider->domains[j]);
+			if (!resolver_cached(worker->resolver, domain))
+				resolver_ask(worker->resolver, domain, warm_answered, NULL);
+		}
+	}
 }
 
 static void *worker_main(void *arg)
@@ -128,6 +159,8 @@ static void worker_free(struct worker *worker)
 		event_free(worker->accepting[i]);
 	}
 	free(worker->accepting);
+	if (worker->warm)
+		event_free(worker->warm);
 	if (worker->resume)
 		event_free(worker->resume);
 	if (worker->poked)
@@ -136,6 +169,8 @@ static void worker_free(struct worker *worker)
 		close(worker->poke);
 	if (worker->shared.read_buffer)
 		session_shared_done(&worker->shared);
+	if (worker->resolver)
+		resolver_free(worker->resolver);
 	if (worker->shared.base)
 		event_base_free(worker->shared.base);
 	policy_unref(atomic_load(&worker->new_policy));
@@ -152,7 +187,16 @@ static int worker_init(struct worker *worker, const struct worker_setup *setup, 
 	if (!base || !worker->accepting || worker->poke < 0)
 		goto fail;
 	worker->listener_count = setup->listener_count;
-	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, err) < 0) {
+	if (setup->resolve) {
+		struct resolver_setup resolver = resolver_defaults;
+		resolver.base = base;
+		resolver.servers = setup->dns_servers;
+		worker->resolver = resolver_new(&resolver, err);
+		if (!worker->resolver)
+			goto fail;
+	}
+	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, setup->state, worker->resolver,
+		    err) < 0) {
 		worker->shared.read_buffer = NULL;
 		goto fail;
 	}
@@ -166,6 +210,12 @@ static int worker_init(struct worker *worker, const struct worker_setup *setup, 
 			owned++;
 			goto fail;
 		}
+	}
+	if (setup->warm && worker->resolver) {
+		worker->warm = event_new(base, -1, EV_PERSIST, worker_warm, worker);
+		if (!worker->warm || event_add(worker->warm, &warm_interval) < 0)
+			goto fail;
+		event_active(worker->warm, EV_TIMEOUT, 0);
 	}
 	worker->resume = evtimer_new(base, worker_resume, worker);
 	worker->poked = event_new(base, worker->poke, EV_READ | EV_PERSIST, worker_poked, worker);
@@ -208,6 +258,12 @@ fail:
 void worker_set_policy(struct worker *worker, const struct policy *policy)
 {
 	policy_unref(atomic_exchange(&worker->new_policy, policy_ref(policy)));
+	worker_poke(worker);
+}
+
+void worker_reset(struct worker *worker)
+{
+	atomic_store(&worker->resetting, true);
 	worker_poke(worker);
 }
 

@@ -17,6 +17,7 @@ static const struct command commands[] = {
 	{"guard", "arm|disarm|status", "the rules alone: load them, take them down on purpose, show them",
 		OPTION_CONF | OPTION_JSON, 1, 1, command_guard},
 	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
+	{"providers", "", "the counts by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},

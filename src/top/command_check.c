@@ -1,17 +1,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bundle.h"
 #include "command.h"
-#include "conf_file.h"
 #include "ruleset.h"
 
+static void note(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", text);
+}
+
+/* Everything that the daemon would make of the file, so that nothing is left to find at its start. */
 static struct conf *load(const char *file, struct err *err)
 {
-	size_t len;
-	char *text = conf_file_read(file, &len, err);
-	struct conf *conf = text ? conf_file_text(file, text, len, err) : NULL;
-	free(text);
-	return conf;
+	struct bundle bundle;
+	struct conf *conf;
+	if (bundle_read(&bundle, file, &conf, err) < 0)
+		return NULL;
+	struct policy *policy = bundle_policy(&bundle, conf, 0, note, NULL, err);
+	bundle_done(&bundle);
+	policy_unref(policy);
+	if (policy)
+		return conf;
+	conf_unref(conf);
+	return NULL;
 }
 
 enum exit_code command_check(const struct command *command, const struct options *options)

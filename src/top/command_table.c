@@ -1,4 +1,4 @@
-/* domains, destinations, sources: the verb's name is the resource's name is the JSON key. */
+/* providers, domains, destinations, sources: the verb's name is the resource's name is the JSON key. */
 #include <stdio.h>
 #include <string.h>
 
@@ -28,9 +28,10 @@ static bool counted(const json_t *row)
 
 static void row_name(const json_t *row, char *name, size_t size)
 {
-	const char *key = json_string_value(json_object_get(row, "domain"));
-	if (!key)
-		key = json_string_value(json_object_get(row, "address"));
+	static const char *const keys[] = {"domain", "address", "provider"};
+	const char *key = NULL;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !key; i++)
+		key = json_string_value(json_object_get(row, keys[i]));
 	text_safe(key ? key : "?", name, size);
 }
 
@@ -43,7 +44,7 @@ static void print(const json_t *rows, const json_t *other, const char *title, un
 		row_name(json_array_get(rows, i), name, sizeof(name));
 		width = strlen(name) > width ? strlen(name) : width;
 	}
-	bool connections = strcmp(title, "domains") != 0;
+	bool connections = strcmp(title, "domains") != 0 && strcmp(title, "providers") != 0;
 	printf("%-*s", (int)width, title);
 	for (size_t i = connections ? 0 : 1; i < COLUMNS; i++)
 		printf(" %13s", columns[i]);

@@ -15,6 +15,8 @@
 
 /* An earlier warden's responder dies with it, but not in the same instant: 50 ms each. */
 #define LOCK_TRIES 60
+/* Profiles are few. */
+#define PROVIDER_ROWS 1024
 
 static int map(struct counts *counts, struct err *err)
 {
@@ -86,7 +88,7 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 			file, strerror(errno));
 	const struct stats_layout layout = {
 		.blocks = conf->listen.workers,
-		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources},
+		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources, PROVIDER_ROWS},
 	};
 	int code = lock(counts->fd, file, err);
 	if (code == 0)

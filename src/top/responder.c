@@ -6,11 +6,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin.h"
-#include "conf_file.h"
+#include "bundle.h"
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
@@ -23,7 +24,10 @@ struct responder {
 	struct event_base *base;
 	struct event *channel_ready, *terminate;
 	struct counts counts;
+	struct bundle bundle; /* files that have come, until CONTROL_CONFIG */
 	const struct policy *policy;
+	uint64_t policies; /* made so far */
+	struct policy_state state;
 	struct worker *workers[CONF_WORKERS_MAX];
 	unsigned worker_count;
 	struct admin *admin;
@@ -48,25 +52,36 @@ static void ask_reload(void *arg)
 	say(arg, CONTROL_RELOAD);
 }
 
-static int take_config(struct responder *responder, const struct control_message *message, struct err *err)
+/* One file of the configuration, as text in a descriptor. */
+static int take_file(struct responder *responder, const struct control_message *message, struct err *err)
 {
 	struct stat st;
 	int fd = message->fds[0];
 	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "configuration: %s", strerror(errno));
 	char *text = malloc((size_t)st.st_size + 1);
-	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size) {
-		free(text);
-		return err_set(err, -EIO, "configuration: cannot be read from the warden");
-	}
-	struct conf *conf = conf_file_text(message->text, text, (size_t)st.st_size, err);
+	int code = -EIO;
+	if (text && pread(fd, text, (size_t)st.st_size, 0) == st.st_size && message->value < BUNDLE_ROLES)
+		code = bundle_put(&responder->bundle, (enum bundle_role)message->value, message->text, text,
+			(size_t)st.st_size, err);
+	else
+		err_set(err, code, "configuration: cannot be read from the warden");
 	free(text);
+	return code;
+}
+
+/* All files are here: the policy of them. */
+static int take_config(struct responder *responder, struct err *err)
+{
+	struct conf *conf = bundle_conf(&responder->bundle, err);
 	if (!conf)
 		return -EINVAL;
-	struct policy *policy = policy_new(conf, err);
+	struct policy *policy =
+		bundle_policy(&responder->bundle, conf, ++responder->policies, NULL, NULL, err);
 	conf_unref(conf);
+	bundle_done(&responder->bundle);
 	if (!policy)
-		return -ENOMEM;
+		return -EINVAL;
 	policy_unref(responder->policy);
 	responder->policy = policy;
 	for (unsigned i = 0; i < responder->worker_count; i++)
@@ -84,6 +99,10 @@ static int start_worker(struct responder *responder, struct control_message *mes
 		.policy = responder->policy,
 		.finders = origdst_finders,
 		.block = stats_block(&responder->counts.stats, index),
+		.state = &responder->state,
+		.dns_servers = responder->policy->conf->dns.servers,
+		.resolve = true,
+		.warm = message->code != 0,
 	};
 	message->fd_count = 0;
 	responder->workers[index] = worker_start(&setup, err);
@@ -103,7 +122,7 @@ static int start_admin(struct responder *responder, uint64_t started_s, struct e
 		.reload = ask_reload,
 		.arg = responder,
 		.started_s = started_s,
-		.mode = "sink",
+		.mode = responder->policy->providers ? "smart" : "sink",
 	};
 	responder->admin = admin_new(&setup, err);
 	if (!responder->admin)
@@ -120,8 +139,10 @@ static int handle(struct responder *responder, struct control_message *message, 
 		fd = message->fds[0];
 		message->fd_count = 0;
 		return counts_adopt(&responder->counts, fd, err);
+	case CONTROL_FILE:
+		return take_file(responder, message, err);
 	case CONTROL_CONFIG:
-		return take_config(responder, message, err);
+		return take_config(responder, err);
 	case CONTROL_ADMIN:
 		responder->admin_listener = message->fds[0];
 		message->fd_count = 0;
@@ -183,10 +204,16 @@ int responder_run(int channel)
 {
 	struct responder responder = {.channel = channel, .counts = {.fd = -1}};
 	int code = EXIT_CODE_SOFTWARE;
+	struct err err;
 	signal(SIGPIPE, SIG_IGN);
 	/* Ctrl-C goes to the whole group: the warden ends this process in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	prctl(PR_SET_NAME, "mx-responder");
+	if (policy_state_init(&responder.state, &err) < 0) {
+		log_error("responder: %s", err.text);
+		return code;
+	}
 	responder.base = event_base_new();
 	if (!responder.base)
 		return code;
@@ -203,6 +230,8 @@ int responder_run(int channel)
 		worker_stop(responder.workers[i]);
 	admin_free(responder.admin);
 	policy_unref(responder.policy);
+	policy_state_done(&responder.state);
+	bundle_done(&responder.bundle);
 	counts_close(&responder.counts);
 	if (responder.channel_ready)
 		event_free(responder.channel_ready);

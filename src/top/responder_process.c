@@ -116,19 +116,18 @@ static int send_fds(struct responder_process *process, enum control_type type, c
 int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,
 	int counts, struct err *err)
 {
-	int code = send_fds(process, CONTROL_COUNTS, &counts, 1, err);
-	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, &sockets->admin, 1, err);
+	int code = send_fds(process, CONTROL_COUNTS, 0, &counts, 1, err);
+	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, 0, &sockets->admin, 1, err);
 }
 
-int responder_process_configure(
-	struct responder_process *process, const char *file, const char *text, size_t len, struct err *err)
+static int send_file(struct responder_process *process, const struct bundle *bundle, enum bundle_role role,
+	struct err *err)
 {
-	struct control_message message = {.type = CONTROL_CONFIG, .fd_count = 1};
-	snprintf(message.text, sizeof(message.text), "%s", file);
-	if (process->channel < 0)
-		return 0; /* the next one is told at its start */
+	struct control_message message = {.type = CONTROL_FILE, .value = role, .fd_count = 1};
+	size_t len = bundle->files[role].len;
+	snprintf(message.text, sizeof(message.text), "%s", bundle->files[role].name);
 	int fd = memfd_create("configuration", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, text, len) != (ssize_t)len) {
+	if (fd < 0 || write(fd, bundle->files[role].text, len) != (ssize_t)len) {
 		int code = err_set(err, -errno, "configuration: cannot be passed on: %s", strerror(errno));
 		if (fd >= 0)
 			close(fd);
@@ -140,12 +139,23 @@ int responder_process_configure(
 	return code;
 }
 
+int responder_process_configure(struct responder_process *process, const struct bundle *bundle, struct err *err)
+{
+	int code = 0;
+	if (process->channel < 0)
+		return 0; /* the next one is told at its start */
+	for (int role = 0; role < BUNDLE_ROLES && code == 0; role++)
+		if (bundle->files[role].name)
+			code = send_file(process, bundle, (enum bundle_role)role, err);
+	return code < 0 ? code : control_say(process->channel, CONTROL_CONFIG, 0, "", err);
+}
+
 int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
-	uint64_t started_s, struct err *err)
+	bool diverting, uint64_t started_s, struct err *err)
 {
 	int code = 0;
 	for (unsigned w = 0; w < sockets->workers && code == 0; w++)
-		code = send_fds(process, CONTROL_WORKER, sockets->listeners + w * sockets->ports,
+		code = send_fds(process, CONTROL_WORKER, diverting, sockets->listeners + w * sockets->ports,
 			sockets->ports, err);
 	struct control_message start = {.type = CONTROL_START, .value = started_s};
 	return code < 0 ? code : control_send(process->channel, &start, err);

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "conf_file.h"
+#include "bundle.h"
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
@@ -35,8 +35,7 @@ struct warden {
 	struct event *on_child, *on_terminate, *on_interrupt, *on_hangup;
 	struct event *on_channel, *on_verify, *on_restart, *on_impatient;
 	struct conf *conf;
-	char *conf_text;
-	size_t conf_len;
+	struct bundle bundle; /* of conf: what a new responder is told */
 	struct counts counts;
 	struct stats_kernel kernel;
 	struct guard *guard; /* NULL: not diverting */
@@ -48,18 +47,26 @@ struct warden {
 	bool announced, stopping;
 };
 
-/* The configuration of a file, text and value together. Replaces nothing on failure. */
-static int warden_read_conf(
-	struct warden *warden, struct conf **conf, char **text, size_t *len, struct err *err)
+/* Says what was mended in the smart sink's file. */
+static void warden_note(void *arg, const char *text)
 {
-	*text = conf_file_read(warden->options->conf_file, len, err);
-	if (!*text)
-		return -EINVAL;
-	*conf = conf_file_text(warden->options->conf_file, *text, *len, err);
-	if (*conf)
+	(void)arg;
+	log_warning("responses %s", text);
+}
+
+/* Reads the files anew and makes sure that the responder can make a policy of them. Replaces nothing on failure. */
+static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf, struct err *err)
+{
+	int code = bundle_read(bundle, warden->options->conf_file, conf, err);
+	if (code < 0)
+		return code;
+	struct policy *policy = bundle_policy(bundle, *conf, 0, warden_note, NULL, err);
+	policy_unref(policy);
+	if (policy)
 		return 0;
-	free(*text);
-	*text = NULL;
+	conf_unref(*conf);
+	*conf = NULL;
+	bundle_done(bundle);
 	return -EINVAL;
 }
 
@@ -144,11 +151,10 @@ static void warden_reload(struct warden *warden)
 {
 	struct conf *conf = NULL;
 	struct ruleset *rules = NULL;
-	char *text = NULL;
-	size_t len = 0;
+	struct bundle bundle = {0};
 	struct err err;
 	sd_notify(0, "RELOADING=1");
-	int code = warden_read_conf(warden, &conf, &text, &len, &err);
+	int code = warden_read_conf(warden, &bundle, &conf, &err);
 	const char *key = code == 0 ? conf_needs_restart(warden->conf, conf) : NULL;
 	if (key)
 		code = err_set(&err, -EINVAL, "%s: %s has changed, which needs a restart of mxmirage",
@@ -160,12 +166,12 @@ static void warden_reload(struct warden *warden)
 	if (code == 0 && warden->guard)
 		code = guard_arm(warden->guard, rules, &err);
 	if (code == 0)
-		code = responder_process_configure(&warden->responder, conf->file, text, len, &err);
+		code = responder_process_configure(&warden->responder, &bundle, &err);
 	sd_notify(0, "READY=1");
 	if (code < 0) {
 		ruleset_free(rules);
 		conf_unref(conf);
-		free(text);
+		bundle_done(&bundle);
 		err_prefix(&err, code, "not reloaded, the old configuration stands");
 		log_error("%s", err.text);
 		warden_answer_reload(warden, code, err.text);
@@ -173,11 +179,10 @@ static void warden_reload(struct warden *warden)
 	}
 	conf_unref(warden->conf);
 	ruleset_free(warden->rules);
-	free(warden->conf_text);
+	bundle_done(&warden->bundle);
 	warden->conf = conf;
 	warden->rules = rules;
-	warden->conf_text = text;
-	warden->conf_len = len;
+	warden->bundle = bundle;
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
 	snprintf(said, sizeof(said), "reloaded %s", conf->file);
@@ -242,11 +247,10 @@ static void warden_start_responder(struct warden *warden)
 		code = responder_process_setup(&warden->responder, &warden->sockets, warden->counts.fd, &err);
 	}
 	if (code == 0)
-		code = responder_process_configure(
-			&warden->responder, warden->conf->file, warden->conf_text, warden->conf_len, &err);
+		code = responder_process_configure(&warden->responder, &warden->bundle, &err);
 	if (code == 0)
-		code = responder_process_begin(
-			&warden->responder, &warden->sockets, (uint64_t)warden->started, &err);
+		code = responder_process_begin(&warden->responder, &warden->sockets, warden->guard != NULL,
+			(uint64_t)warden->started, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
 	/* A child that was forked and could not be set up ends by itself: SIGCHLD. */
@@ -379,13 +383,13 @@ static void warden_done(struct warden *warden)
 	ruleset_free(warden->rules);
 	counts_close(&warden->counts);
 	conf_unref(warden->conf);
-	free(warden->conf_text);
+	bundle_done(&warden->bundle);
 }
 
 /* Listeners first, then rules: a diverted connection always finds its port open. */
 static int warden_begin(struct warden *warden, struct err *err)
 {
-	int code = warden_read_conf(warden, &warden->conf, &warden->conf_text, &warden->conf_len, err);
+	int code = warden_read_conf(warden, &warden->bundle, &warden->conf, err);
 	if (code == 0)
 		code = counts_open(&warden->counts, warden->conf, err);
 	if (code < 0)

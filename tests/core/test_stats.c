@@ -7,7 +7,7 @@
 
 #include "stats.h"
 
-static const struct stats_layout layout = {.blocks = 2, .rows = {100, 50, 20}};
+static const struct stats_layout layout = {.blocks = 2, .rows = {100, 50, 20, 10}};
 
 /* A region in memory that a forked child shares. */
 static void *region_new(const struct stats_layout *of)
@@ -179,6 +179,37 @@ START_TEST(a_new_writer_closes_what_the_old_one_had_open)
 }
 END_TEST
 
+START_TEST(a_reset_keeps_open_connections_and_rows)
+{
+	struct stats stats = stats_new();
+	struct stats_block *block = stats_block(&stats, 0);
+	stats_add(block, STATS_CONNECTIONS, 10);
+	stats_add(block, STATS_CONNECTIONS_CLOSED, 4);
+	stats_add(block, STATS_MESSAGES_ACCEPTED, 9);
+	uint32_t row = stats_row(block, STATS_DOMAINS, span_of("gmail.com"));
+	stats_row_add(block, STATS_DOMAINS, row, STATS_ROW_ACCEPTED, 9);
+	struct stats_kernel kernel = {0};
+	kernel.packets[RULESET_DIVERTED] = 40;
+	stats_kernel_write(&stats, &kernel);
+	stats_block_reset(block);
+	stats_kernel_reset(&stats);
+	struct stats_row rows[4];
+	ck_assert_uint_eq(stats_sum(&stats, STATS_CONNECTIONS), 6);
+	ck_assert_uint_eq(stats_sum(&stats, STATS_CONNECTIONS_CLOSED), 0);
+	ck_assert_uint_eq(stats_sum(&stats, STATS_MESSAGES_ACCEPTED), 0);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 1);
+	stats_kernel_read(&stats, &kernel);
+	ck_assert_uint_eq(kernel.packets[RULESET_DIVERTED], 0);
+	kernel.packets[RULESET_DIVERTED] = 43;
+	stats_kernel_write(&stats, &kernel);
+	stats_kernel_read(&stats, &kernel);
+	ck_assert_uint_eq(kernel.packets[RULESET_DIVERTED], 3);
+	stats_row_add(block, STATS_DOMAINS, row, STATS_ROW_ACCEPTED, 1);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 2);
+	stats_drop(&stats);
+}
+END_TEST
+
 START_TEST(kernel_counts_go_on_over_a_new_table)
 {
 	struct stats stats = stats_new();
@@ -208,6 +239,7 @@ int main(void)
 	tcase_add_test(tcase, survives_the_death_of_its_writer);
 	tcase_add_test(tcase, attach_refuses_what_is_none);
 	tcase_add_test(tcase, a_new_writer_closes_what_the_old_one_had_open);
+	tcase_add_test(tcase, a_reset_keeps_open_connections_and_rows);
 	tcase_add_test(tcase, kernel_counts_go_on_over_a_new_table);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

@@ -14,7 +14,7 @@
 #include "admin.h"
 #include "listener.h"
 
-static const struct stats_layout layout = {.blocks = 2, .rows = {32, 32, 32}};
+static const struct stats_layout layout = {.blocks = 2, .rows = {32, 32, 32, 32}};
 
 static char directory[64], path[96];
 static struct event_base *base;
@@ -177,7 +177,8 @@ START_TEST(tables_list_rows_and_other)
 	uint32_t row = stats_row(block, STATS_DESTINATIONS, (struct span){"\xc6\x33\x64\x01", 4});
 	stats_row_add(block, STATS_DESTINATIONS, row, STATS_ROW_CONNECTIONS, 2);
 	const char six[] = "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x19";
-	stats_row(block, STATS_DESTINATIONS, (struct span){six, 16});
+	row = stats_row(block, STATS_DESTINATIONS, (struct span){six, 16});
+	stats_row_add(block, STATS_DESTINATIONS, row, STATS_ROW_CONNECTIONS, 1);
 	json_t *table = body_of(get("/api/v1/destinations"));
 	json_t *rows = json_object_get(table, "destinations");
 	ck_assert_uint_eq(json_array_size(rows), 2);
@@ -195,9 +196,10 @@ END_TEST
 START_TEST(a_strange_domain_is_still_json)
 {
 	struct stats_block *block = stats_block(&stats, 0);
-	stats_row(block, STATS_DOMAINS, span_of("a\"} 1\nx{"));
-	stats_row(block, STATS_DOMAINS, span_of("\xff\xfe.example"));
-	stats_row(block, STATS_DOMAINS, span_of("b\x1b[31m"));
+	static const char *const names[] = {"a\"} 1\nx{", "\xff\xfe.example", "b\x1b[31m"};
+	for (size_t i = 0; i < 3; i++)
+		stats_row_add(block, STATS_DOMAINS, stats_row(block, STATS_DOMAINS, span_of(names[i])),
+			STATS_ROW_ACCEPTED, 1);
 	json_t *table = body_of(get("/api/v1/domains"));
 	json_t *rows = json_object_get(table, "domains");
 	ck_assert_uint_eq(json_array_size(rows), 3);

@@ -16,7 +16,7 @@
 #include "session.h"
 #include "worker.h"
 
-static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64}};
+static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64, 64}};
 
 /* Every connection was meant for 198.51.100.27:25. */
 static int find_fixed(int fd, struct sockaddr_storage *original)

@@ -26,7 +26,7 @@ START_TEST(a_message_arrives_with_its_descriptors)
 {
 	int pipe_fds[2];
 	ck_assert_int_eq(pipe(pipe_fds), 0);
-	struct control_message sent = {.type = CONTROL_CONFIG,
+	struct control_message sent = {.type = CONTROL_FILE,
 				       .code = -7,
 				       .value = UINT64_MAX,
 				       .fd_count = 1},
@@ -36,7 +36,7 @@ START_TEST(a_message_arrives_with_its_descriptors)
 	ck_assert_int_eq(control_send(pair[0], &sent, &err), 0);
 	close(pipe_fds[1]);
 	ck_assert_int_eq(control_receive(pair[1], &got, &err), 1);
-	ck_assert_int_eq(got.type, CONTROL_CONFIG);
+	ck_assert_int_eq(got.type, CONTROL_FILE);
 	ck_assert_int_eq(got.code, -7);
 	ck_assert_uint_eq(got.value, UINT64_MAX);
 	ck_assert_str_eq(got.text, "/etc/x.toml");

@@ -1,0 +1,30 @@
+/*
+ * explain: why an address would be answered as it would: what DNS says, whose the domain is and why, the site,
+ * the replies in force with file and line and their odds, the limits and how near a sender is to them. And
+ * behaviour that is injected, in and out of JSON. It decides nothing and changes nothing.
+ */
+#ifndef MX_EXPLAIN_H
+#define MX_EXPLAIN_H
+
+#include <jansson.h>
+
+#include "err.h"
+#include "injection.h"
+#include "policy.h"
+
+/*
+ * A new reference; NULL when out of memory. from: the client's address, or NULL; to: the destination's, or NULL.
+ * answer may be NULL.
+ */
+json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
+	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
+	uint64_t now_ms);
+
+/* An injection of a request's JSON; 0 or -EINVAL, err naming key, reason and remedy. */
+int explain_read_injection(const json_t *value, uint64_t now_ms, struct injection *injection, struct err *err);
+json_t *explain_injections(const struct injections *injections, uint64_t now_ms);
+
+/* An IP address as text, IPv4 as v4-mapped. False where it is none. */
+bool explain_read_address(const char *text, struct in6_addr *address);
+
+#endif

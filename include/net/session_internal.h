@@ -1,0 +1,91 @@
+/*
+ * session_internal: what session.c (bytes), session_decide.c (decisions) and session_count.c (counts) share of
+ * a session. For these three alone.
+ */
+#ifndef MX_SESSION_INTERNAL_H
+#define MX_SESSION_INTERNAL_H
+
+#include <event2/event_struct.h>
+#include <time.h>
+
+#include "session.h"
+
+#define RECIPIENTS_INLINE 4
+
+enum session_state {
+	SESSION_TALKING,
+	SESSION_BLOCKED,   /* the client does not read: no input is taken until it does */
+	SESSION_FINISHING, /* blocked, and to be closed once the replies are out */
+	SESSION_LINGERING, /* said why, closed for writing: input is thrown away until the client closes */
+	SESSION_ASKING,    /* waits for DNS */
+	SESSION_DELAYED,   /* the reply waits for its time */
+	SESSION_HANGING,   /* never answers: waits for the client to give up */
+};
+
+/* Rows of one accepted recipient. */
+struct session_recipient {
+	uint32_t domain, provider;
+};
+
+struct session {
+	struct smtp smtp;
+	struct event event;
+	LIST_ENTRY(session) link;
+	struct session_shared *shared;
+	struct policy_session policy;
+	struct resolver_question *question;
+	struct policy_mx mx;  /* the answer to it, once */
+	char *asked;          /* the recipient's mailbox meanwhile */
+	char *held;           /* input that waits: an incomplete command, or all of it while blocked */
+	char *unsent;
+	uint32_t held_len;
+	uint32_t unsent_len;
+	uint32_t destination, source; /* rows */
+	uint32_t recipient_count, recipient_cap;
+	struct session_recipient *recipients; /* the accepted ones */
+	struct session_recipient recipients_inline[RECIPIENTS_INLINE];
+	time_t phase_since; /* of the command or body under way; 0 = none is */
+	enum session_state state : 8;
+	bool refused_4xx : 1, refused_5xx : 1; /* in this transaction */
+	bool mx_known : 1;
+};
+
+/* What a decision does to the session. */
+enum session_decided {
+	SESSION_GOES_ON,
+	SESSION_WAITS, /* in a state that will call session_resume(): flush, keep the input, read nothing */
+	SESSION_DELAYS, /* the same; the last reply in `out`, from session_decided.reply_at on, waits delay_ms */
+	SESSION_CLOSES, /* flush, then close for cause */
+	SESSION_CUTS,   /* flush, then close at once */
+	SESSION_RESETS, /* flush, then reset */
+	SESSION_HANGS,  /* flush, then answer no more */
+};
+
+struct session_decision {
+	enum session_decided decided;
+	size_t reply_at; /* in out */
+	uint32_t delay_ms;
+};
+
+/* Decides what smtp asks; the reply, if one is given, is appended to out. */
+struct session_decision session_decide(struct session *session, struct smtp_out *out);
+
+/* Goes on with the input that was kept; session may be gone afterwards. */
+void session_resume(struct session *session);
+
+/* Milliseconds of the monotonic clock that limits are held against; coarse: 4 ms, and next to nothing to ask. */
+uint64_t session_clock_ms(void);
+
+/* The row of a domain in the table. */
+uint32_t session_domain_row(struct session *session, struct span domain);
+
+/* Keeps an accepted recipient until the end of data. False when out of memory. */
+bool session_keep_recipient(struct session *session, struct session_recipient recipient);
+
+/* Counting: always before the reply that tells the sender is sent, so that nothing sent is uncounted. */
+void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code);
+void session_count_message(struct session *session, unsigned code, uint64_t octets);
+/* A transaction ended before its end of data was answered. */
+void session_count_forgotten(struct session *session);
+
+#endif

@@ -1,0 +1,110 @@
+#include <stdlib.h>
+
+#include "session_internal.h"
+
+/* Where an outcome is counted, by the reply code's class. */
+static const struct {
+	enum stats_counter messages, recipients;
+	enum stats_field field;
+} outcomes[] = {
+	[2] = {STATS_MESSAGES_ACCEPTED, STATS_RECIPIENTS_ACCEPTED, STATS_ROW_ACCEPTED},
+	[4] = {STATS_MESSAGES_TEMPFAIL, STATS_RECIPIENTS_TEMPFAIL, STATS_ROW_TEMPFAIL},
+	[5] = {STATS_MESSAGES_PERMFAIL, STATS_RECIPIENTS_PERMFAIL, STATS_ROW_PERMFAIL},
+};
+
+static unsigned class_of(unsigned code)
+{
+	return code >= 500 ? 5 : code >= 400 ? 4 : 2;
+}
+
+uint32_t session_domain_row(struct session *session, struct span domain)
+{
+	/* RFC 5321 4.5.1: <postmaster> without a domain is this host's own. */
+	if (domain.len == 0)
+		domain = span_of(session->policy.policy->profile.hostname);
+	if (domain.len > STATS_KEY_MAX)
+		return STATS_OTHER;
+	char lower[STATS_KEY_MAX];
+	for (size_t i = 0; i < domain.len; i++) {
+		char c = domain.data[i];
+		lower[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+	}
+	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
+}
+
+bool session_keep_recipient(struct session *session, struct session_recipient recipient)
+{
+	if (session->recipient_count == session->recipient_cap) {
+		uint32_t cap = session->recipient_cap * 4;
+		bool is_inline = session->recipients == session->recipients_inline;
+		struct session_recipient *more =
+			realloc(is_inline ? NULL : session->recipients, cap * sizeof(*more));
+		if (!more)
+			return false;
+		if (is_inline)
+			memcpy(more, session->recipients_inline, sizeof(session->recipients_inline));
+		session->recipients = more;
+		session->recipient_cap = cap;
+	}
+	session->recipients[session->recipient_count++] = recipient;
+	return true;
+}
+
+static void count_recipient(struct session *session, struct session_recipient recipient, unsigned class,
+	uint64_t octets)
+{
+	struct stats_block *block = session->shared->block;
+	stats_add(block, outcomes[class].recipients, 1);
+	stats_row_add(block, STATS_DOMAINS, recipient.domain, outcomes[class].field, 1);
+	stats_row_add(block, STATS_PROVIDERS, recipient.provider, outcomes[class].field, 1);
+	if (octets > 0) {
+		stats_row_add(block, STATS_DOMAINS, recipient.domain, STATS_ROW_BYTES, octets);
+		stats_row_add(block, STATS_PROVIDERS, recipient.provider, STATS_ROW_BYTES, octets);
+	}
+}
+
+static void count_message(struct session *session, unsigned class, uint64_t octets)
+{
+	struct stats_block *block = session->shared->block;
+	stats_add(block, outcomes[class].messages, 1);
+	stats_row_add(block, STATS_DESTINATIONS, session->destination, outcomes[class].field, 1);
+	stats_row_add(block, STATS_SOURCES, session->source, outcomes[class].field, 1);
+	if (octets > 0) {
+		stats_add(block, STATS_MESSAGES_BYTES, octets);
+		stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_BYTES, octets);
+		stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_BYTES, octets);
+	}
+}
+
+static void transaction_over(struct session *session)
+{
+	session->recipient_count = 0;
+	session->refused_4xx = session->refused_5xx = false;
+}
+
+void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code)
+{
+	if (code >= 500)
+		session->refused_5xx = true;
+	else
+		session->refused_4xx = true;
+	count_recipient(session, recipient, class_of(code), 0);
+}
+
+void session_count_message(struct session *session, unsigned code, uint64_t octets)
+{
+	unsigned class = class_of(code);
+	if (class != 2)
+		octets = 0;
+	count_message(session, class, octets);
+	for (uint32_t i = 0; i < session->recipient_count; i++)
+		count_recipient(session, session->recipients[i], class, octets);
+	transaction_over(session);
+}
+
+void session_count_forgotten(struct session *session)
+{
+	if (session->recipient_count == 0 && (session->refused_4xx || session->refused_5xx))
+		count_message(session, session->refused_4xx ? 4 : 5, 0);
+	transaction_over(session);
+}
