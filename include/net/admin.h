@@ -9,6 +9,8 @@
 #include <event2/event.h>
 
 #include "err.h"
+#include "policy.h"
+#include "resolver.h"
 #include "stats.h"
 
 struct admin;
@@ -21,14 +23,20 @@ struct admin_setup {
 	void (*refresh)(void *arg);
 	/* Asks the warden to load the configuration anew; admin_reloaded() is called with the outcome. */
 	void (*reload)(void *arg);
+	/* Counters and injected behaviour to nothing. */
+	void (*reset)(void *arg);
 	void *arg;
 	uint64_t started_s; /* since the epoch */
-	const char *mode;   /* answer.mode */
+	struct policy_state *state;
+	struct resolver *resolver; /* of this loop; NULL: DNS is not asked */
 };
 
 /* NULL on failure, err filled. */
 struct admin *admin_new(const struct admin_setup *setup, struct err *err);
 void admin_free(struct admin *admin);
+
+/* What explain shows from now on; takes its own share. To be called before the first request. */
+void admin_set_policy(struct admin *admin, const struct policy *policy);
 
 void admin_refreshed(struct admin *admin);
 

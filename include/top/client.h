@@ -20,4 +20,10 @@ enum client_method {
 enum exit_code client_ask(
 	const struct options *options, enum client_method method, const char *path, json_t **answer);
 
+/* The same by POST with a JSON body, whose reference is taken over. */
+enum exit_code client_tell(const struct options *options, const char *path, json_t *body, json_t **answer);
+
+/* Prints an answer's "error", if it has one. True when it had. */
+bool client_refused(const json_t *answer);
+
 #endif

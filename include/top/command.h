@@ -18,13 +18,17 @@ enum option_bit {
 	OPTION_NO_DIVERT = 1 << 4,
 	OPTION_DISARM_ON_EXIT = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
+	OPTION_PEERS = 1 << 7,  /* --from, --to */
+	OPTION_INJECT = 1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
 };
 
 struct options {
 	const char *conf_file; /* -c, else CONF_PATH_DEFAULT */
 	const char *socket;    /* --socket, else NULL: as the configuration says */
 	bool json, no_divert, disarm_on_exit, dry_run;
-	unsigned rows; /* -n; 0 = all */
+	unsigned rows;          /* -n; 0 = all */
+	const char *from, *to;  /* NULL where not given, as are the next */
+	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action;
 	int argc;      /* what is left behind the options */
 	char **argv;
 };
@@ -48,5 +52,9 @@ enum exit_code command_guard(const struct command *command, const struct options
 enum exit_code command_status(const struct command *command, const struct options *options);
 enum exit_code command_table(const struct command *command, const struct options *options);
 enum exit_code command_reload(const struct command *command, const struct options *options);
+
+enum exit_code command_explain(const struct command *command, const struct options *options);
+enum exit_code command_inject(const struct command *command, const struct options *options);
+enum exit_code command_reset(const struct command *command, const struct options *options);
 
 #endif

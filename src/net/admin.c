@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "admin_json.h"
+#include "explain.h"
 
 /* What a client of the control socket may make grow. */
 #define HEADERS_MAX 8192
@@ -37,6 +39,7 @@ TAILQ_HEAD(waiting_list, waiting);
 struct admin {
 	struct admin_setup setup;
 	struct evhttp *http;
+	const struct policy *policy;
 	struct waiting_list refreshing, reloading;
 	unsigned waiting;
 };
@@ -74,7 +77,7 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 {
 	(void)route;
 	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.started_s,
-				    (uint64_t)time(NULL), admin->setup.mode));
+				    (uint64_t)time(NULL), admin->policy && admin->policy->providers ? "smart" : "sink"));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -176,6 +179,122 @@ void admin_reloaded(struct admin *admin, int code, const char *text)
 	}
 }
 
+static uint64_t clock_ms(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static void answer_reset(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)route;
+	admin->setup.reset(admin->setup.arg);
+	reply_json(request, json_pack("{s:b}", "reset", 1));
+}
+
+static void answer_injections(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)route;
+	reply_json(request, explain_injections(admin->setup.state->injections, clock_ms()));
+}
+
+static void answer_inject(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)route;
+	struct err err = {"the request's body is no JSON object"};
+	struct evbuffer *body = evhttp_request_get_input_buffer(request);
+	size_t len = evbuffer_get_length(body);
+	json_t *value = json_loadb((const char *)evbuffer_pullup(body, -1), len, 0, NULL);
+	struct injection injection;
+	int code = -EINVAL;
+	if (json_is_object(value))
+		code = explain_read_injection(value, clock_ms(), &injection, &err);
+	if (code >= 0)
+		code = injections_add(admin->setup.state->injections, &injection, &err);
+	json_decref(value);
+	if (code >= 0)
+		answer_injections(admin, route, request);
+	else
+		reply_json(request, json_pack("{s:s}", "error", err.text));
+}
+
+/* A question of explain that waits for DNS. */
+struct explaining {
+	struct admin *admin;
+	struct evhttp_request *request;
+	struct resolver_question *question;
+	char address[512];
+	bool has_from, has_to;
+	struct in6_addr from, to;
+};
+
+static void explain_reply(struct explaining *explaining, const struct mx_answer *answer)
+{
+	struct admin *admin = explaining->admin;
+	struct sockaddr_storage to = {0};
+	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = explaining->to};
+	memcpy(&to, &six, sizeof(six));
+	json_t *value = explain_address(admin->policy, admin->setup.state, explaining->address,
+		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &to : NULL, answer, clock_ms());
+	struct evhttp_connection *connection = evhttp_request_get_connection(explaining->request);
+	if (connection)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	reply_json(explaining->request, value);
+	free(explaining);
+}
+
+static void explain_answered(void *arg, struct resolver_entry *entry)
+{
+	explain_reply(arg, &entry->answer);
+}
+
+static void explain_closed(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	struct explaining *explaining = arg;
+	resolver_forget(explaining->question);
+	free(explaining);
+}
+
+static void answer_explain(struct admin *admin, const struct route *route, struct evhttp_request *request)
+{
+	(void)route;
+	struct evkeyvalq query;
+	struct explaining *explaining = calloc(1, sizeof(*explaining));
+	const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+	if (!explaining || evhttp_parse_query_str(text ? text : "", &query) < 0) {
+		free(explaining);
+		evhttp_send_error(request, HTTP_BADREQUEST, NULL);
+		return;
+	}
+	const char *address = evhttp_find_header(&query, "address"), *from = evhttp_find_header(&query, "from"),
+		   *to = evhttp_find_header(&query, "to");
+	explaining->admin = admin;
+	explaining->request = request;
+	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
+	explaining->has_from = from && explain_read_address(from, &explaining->from);
+	explaining->has_to = to && explain_read_address(to, &explaining->to);
+	bool bad = !address || !strchr(address, '@') || (from && !explaining->has_from) || (to && !explaining->has_to);
+	evhttp_clear_headers(&query);
+	if (bad) {
+		free(explaining);
+		reply_json(request, json_pack("{s:s}", "error",
+					    "say explain USER@DOMAIN, and an IP address behind --from and --to"));
+		return;
+	}
+	struct span domain = span_of(strrchr(explaining->address, '@') + 1);
+	struct resolver *resolver = admin->setup.resolver;
+	struct resolver_entry *entry = resolver ? resolver_cached(resolver, domain) : NULL;
+	if (resolver && !entry)
+		explaining->question = resolver_ask(resolver, domain, explain_answered, explaining);
+	if (!explaining->question)
+		explain_reply(explaining, entry ? &entry->answer : NULL);
+	else
+		evhttp_connection_set_closecb(
+			evhttp_request_get_connection(request), explain_closed, explaining);
+}
+
 static const struct route routes[] = {
 	{"/api/v1/status", EVHTTP_REQ_GET, answer_status, 0, true},
 	{"/api/v1/domains", EVHTTP_REQ_GET, answer_table, STATS_DOMAINS, false},
@@ -183,6 +302,10 @@ static const struct route routes[] = {
 	{"/api/v1/sources", EVHTTP_REQ_GET, answer_table, STATS_SOURCES, false},
 	{"/api/v1/providers", EVHTTP_REQ_GET, answer_table, STATS_PROVIDERS, false},
 	{"/api/v1/reload", EVHTTP_REQ_POST, NULL, 0, false},
+	{"/api/v1/explain", EVHTTP_REQ_GET, answer_explain, 0, false},
+	{"/api/v1/injections", EVHTTP_REQ_GET, answer_injections, 0, false},
+	{"/api/v1/inject", EVHTTP_REQ_POST, answer_inject, 0, false},
+	{"/api/v1/reset", EVHTTP_REQ_POST, answer_reset, 0, false},
 	{"/livez", EVHTTP_REQ_GET, answer_alive, 0, false},
 };
 
@@ -203,6 +326,12 @@ static void admin_request(struct evhttp_request *request, void *arg)
 		return;
 	}
 	evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+}
+
+void admin_set_policy(struct admin *admin, const struct policy *policy)
+{
+	policy_unref(admin->policy);
+	admin->policy = policy_ref(policy);
 }
 
 struct admin *admin_new(const struct admin_setup *setup, struct err *err)
@@ -237,5 +366,6 @@ void admin_free(struct admin *admin)
 	admin_refreshed(admin);
 	admin_reloaded(admin, -ESHUTDOWN, "shutting down");
 	evhttp_free(admin->http);
+	policy_unref(admin->policy);
 	free(admin);
 }

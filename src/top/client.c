@@ -45,14 +45,13 @@ static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 	return EXIT_CODE_UNREACHABLE;
 }
 
-enum exit_code client_ask(
-	const struct options *options, enum client_method method, const char *path, json_t **answer)
+static enum exit_code ask(const struct options *options, const char *posted, const char *path, json_t **answer)
 {
 	*answer = NULL;
 	char *socket = options->socket ? strdup(options->socket) : conf_file_socket(options->conf_file);
 	CURL *curl = curl_easy_init();
 	struct body body = {NULL, 0};
-	char url[256];
+	char url[2048];
 	snprintf(url, sizeof(url), "http://mxmirage%s", path);
 	enum exit_code outcome = EXIT_CODE_SOFTWARE;
 	if (!curl || !socket)
@@ -62,8 +61,8 @@ enum exit_code client_ask(
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_append);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-	if (method == CLIENT_POST)
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+	if (posted)
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, posted);
 	CURLcode code = curl_easy_perform(curl);
 	long status = 0, os_error = 0;
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -83,4 +82,28 @@ out:
 	free(body.data);
 	free(socket);
 	return outcome;
+}
+
+enum exit_code client_ask(
+	const struct options *options, enum client_method method, const char *path, json_t **answer)
+{
+	return ask(options, method == CLIENT_POST ? "" : NULL, path, answer);
+}
+
+enum exit_code client_tell(const struct options *options, const char *path, json_t *body, json_t **answer)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	*answer = NULL;
+	enum exit_code code = text ? ask(options, text, path, answer) : EXIT_CODE_SOFTWARE;
+	free(text);
+	return code;
+}
+
+bool client_refused(const json_t *answer)
+{
+	const char *error = json_string_value(json_object_get(answer, "error"));
+	if (error)
+		fprintf(stderr, "mxmirage: %s\n", error);
+	return error != NULL;
 }

@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,11 @@ static const struct command commands[] = {
 	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"reload", "", "load the configuration anew; a bad one changes nothing", ASKS, 0, 0, command_reload},
+	{"explain", "USER@DOMAIN", "why an address is answered as it is: MX, provider, odds, limits", ASKS | OPTION_PEERS,
+		1, 1, command_explain},
+	{"inject", "[CODE [ENHANCED] [TEXT…]]", "set a temporary behaviour; without a code, list them",
+		ASKS | OPTION_INJECT, 0, 64, command_inject},
+	{"reset", "", "counters and injected behaviour to nothing", ASKS, 0, 0, command_reset},
 	/* The warden's way to start the responder: no summary, not shown. */
 	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
 };
@@ -33,6 +39,16 @@ enum long_option {
 	LONG_DISARM_ON_EXIT,
 	LONG_DRY_RUN,
 	LONG_HELP,
+	LONG_FROM,
+	LONG_TO,
+	LONG_DOMAIN,
+	LONG_PROVIDER,
+	LONG_SOURCE,
+	LONG_PHASE,
+	LONG_COUNT,
+	LONG_FOR,
+	LONG_DELAY,
+	LONG_ACTION,
 };
 
 static const struct {
@@ -53,6 +69,38 @@ static const struct {
 		"--disarm-on-exit", "take the rules down at an orderly stop"},
 	{OPTION_DRY_RUN, {"dry-run", no_argument, NULL, LONG_DRY_RUN}, "--dry-run",
 		"print the rules that would be loaded"},
+	{OPTION_PEERS, {"from", required_argument, NULL, LONG_FROM}, "--from IP", "the sender's address"},
+	{OPTION_PEERS, {"to", required_argument, NULL, LONG_TO}, "--to IP", "the destination that it dials"},
+	{OPTION_INJECT, {"domain", required_argument, NULL, LONG_DOMAIN}, "--domain NAME",
+		"for recipients of this domain, or .suffix"},
+	{OPTION_INJECT, {"provider", required_argument, NULL, LONG_PROVIDER}, "--provider NAME", "for this provider"},
+	{OPTION_INJECT, {"source", required_argument, NULL, LONG_SOURCE}, "--source IP", "for this sender"},
+	{OPTION_INJECT, {"phase", required_argument, NULL, LONG_PHASE}, "--phase PHASE",
+		"connect, ehlo, mail, rcpt (default), data, end_of_data"},
+	{OPTION_INJECT, {"count", required_argument, NULL, LONG_COUNT}, "--count N", "the next N alone"},
+	{OPTION_INJECT, {"for", required_argument, NULL, LONG_FOR}, "--for TIME", "for so long: 90s, 10m"},
+	{OPTION_INJECT, {"delay", required_argument, NULL, LONG_DELAY}, "--delay TIME", "answer so much later"},
+	{OPTION_INJECT, {"action", required_argument, NULL, LONG_ACTION}, "--action ACTION",
+		"reply (default), reply_close, close, reset, hang"},
+};
+
+/* Where an option's text goes. */
+static const struct {
+	int option;
+	size_t offset;
+} option_texts[] = {
+	{'c', offsetof(struct options, conf_file)},
+	{LONG_SOCKET, offsetof(struct options, socket)},
+	{LONG_FROM, offsetof(struct options, from)},
+	{LONG_TO, offsetof(struct options, to)},
+	{LONG_DOMAIN, offsetof(struct options, domain)},
+	{LONG_PROVIDER, offsetof(struct options, provider)},
+	{LONG_SOURCE, offsetof(struct options, source)},
+	{LONG_PHASE, offsetof(struct options, phase)},
+	{LONG_COUNT, offsetof(struct options, count)},
+	{LONG_FOR, offsetof(struct options, duration)},
+	{LONG_DELAY, offsetof(struct options, delay)},
+	{LONG_ACTION, offsetof(struct options, action)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -94,6 +142,17 @@ static bool parse_rows(const char *text, unsigned *rows)
 	return true;
 }
 
+static bool take_text(int option, struct options *options)
+{
+	for (size_t i = 0; i < COUNT(option_texts); i++) {
+		if (option_texts[i].option != option)
+			continue;
+		*(const char **)((char *)options + option_texts[i].offset) = optarg;
+		return true;
+	}
+	return false;
+}
+
 /* Returns -1 to go on, else an exit code. */
 static int parse(const struct command *command, int argc, char **argv, struct options *options)
 {
@@ -105,16 +164,12 @@ static int parse(const struct command *command, int argc, char **argv, struct op
 	optind = 1;
 	int c;
 	while ((c = getopt_long(argc, argv, "hc:n:", accepted, NULL)) >= 0) {
+		if (take_text(c, options))
+			continue;
 		switch (c) {
-		case 'c':
-			options->conf_file = optarg;
-			break;
 		case 'n':
 			if (!parse_rows(optarg, &options->rows))
 				return EXIT_CODE_USAGE;
-			break;
-		case LONG_SOCKET:
-			options->socket = optarg;
 			break;
 		case LONG_JSON:
 			options->json = true;

@@ -15,6 +15,7 @@
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
+#include "injection.h"
 #include "log.h"
 #include "policy.h"
 #include "worker.h"
@@ -31,6 +32,7 @@ struct responder {
 	struct worker *workers[CONF_WORKERS_MAX];
 	unsigned worker_count;
 	struct admin *admin;
+	struct resolver *resolver; /* of explain */
 	int admin_listener;
 	bool failed;
 };
@@ -86,6 +88,8 @@ static int take_config(struct responder *responder, struct err *err)
 	responder->policy = policy;
 	for (unsigned i = 0; i < responder->worker_count; i++)
 		worker_set_policy(responder->workers[i], policy);
+	if (responder->admin)
+		admin_set_policy(responder->admin, policy);
 	return 0;
 }
 
@@ -112,8 +116,25 @@ static int start_worker(struct responder *responder, struct control_message *mes
 	return 0;
 }
 
+static void reset(void *arg)
+{
+	struct responder *responder = arg;
+	for (unsigned i = 0; i < responder->worker_count; i++)
+		worker_reset(responder->workers[i]);
+	stats_kernel_reset(&responder->counts.stats);
+	injections_reset(responder->state.injections);
+	limit_table_reset(responder->state.limits);
+	attempt_table_reset(responder->state.attempts);
+}
+
 static int start_admin(struct responder *responder, uint64_t started_s, struct err *err)
 {
+	struct resolver_setup resolver = resolver_defaults;
+	resolver.base = responder->base;
+	resolver.servers = responder->policy->conf->dns.servers;
+	responder->resolver = resolver_new(&resolver, err);
+	if (!responder->resolver)
+		return -ENOMEM;
 	const struct admin_setup setup = {
 		.base = responder->base,
 		.listener = responder->admin_listener,
@@ -122,11 +143,14 @@ static int start_admin(struct responder *responder, uint64_t started_s, struct e
 		.reload = ask_reload,
 		.arg = responder,
 		.started_s = started_s,
-		.mode = responder->policy->providers ? "smart" : "sink",
+		.reset = reset,
+		.state = &responder->state,
+		.resolver = responder->resolver,
 	};
 	responder->admin = admin_new(&setup, err);
 	if (!responder->admin)
 		return -ENOMEM;
+	admin_set_policy(responder->admin, responder->policy);
 	say(responder, CONTROL_READY);
 	return 0;
 }
@@ -229,6 +253,8 @@ int responder_run(int channel)
 	for (unsigned i = 0; i < responder.worker_count; i++)
 		worker_stop(responder.workers[i]);
 	admin_free(responder.admin);
+	if (responder.resolver)
+		resolver_free(responder.resolver);
 	policy_unref(responder.policy);
 	policy_state_done(&responder.state);
 	bundle_done(&responder.bundle);

@@ -1,0 +1,126 @@
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "text.h"
+
+static const char *string(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text ? text : "";
+}
+
+static void print_dns(const json_t *dns)
+{
+	size_t i;
+	json_t *one;
+	printf("MX         %s\n", string(dns, "status"));
+	json_array_foreach(json_object_get(dns, "mx"), i, one)
+		printf("           %5lld %s\n", json_integer_value(json_object_get(one, "preference")), string(one, "host"));
+	const json_t *addresses = json_object_get(dns, "addresses");
+	if (json_array_size(addresses) > 0)
+		printf("addresses ");
+	json_array_foreach(addresses, i, one) printf(" %s", json_string_value(one));
+	if (json_array_size(addresses) > 0)
+		printf("\n");
+}
+
+static void print_limits(const json_t *limits)
+{
+	size_t i;
+	json_t *one;
+	json_array_foreach(limits, i, one)
+	{
+		json_int_t per = json_integer_value(json_object_get(one, "per_s"));
+		printf("%-10s %s = %s", i == 0 ? "limits" : "", string(one, "name"),
+			text_number((uint64_t)json_integer_value(json_object_get(one, "count"))).chars);
+		if (per)
+			printf(" per %s", text_duration((uint64_t)per).chars);
+		printf("\n");
+	}
+}
+
+static void print_replies(const json_t *replies)
+{
+	size_t i;
+	json_t *one;
+	if (json_array_size(replies) > 0)
+		printf("\n%8s  %-11s %-30s %s\n", "odds", "phase", "when", "reply");
+	json_array_foreach(replies, i, one)
+	{
+		char odds[16] = "limit", reply[400], where[300];
+		if (json_is_real(json_object_get(one, "percent")))
+			snprintf(odds, sizeof(odds), "%.2f %%", json_real_value(json_object_get(one, "percent")));
+		snprintf(reply, sizeof(reply), "%lld %s%s%s", json_integer_value(json_object_get(one, "code")),
+			string(one, "enhanced"), string(one, "enhanced")[0] ? " " : "", string(one, "text"));
+		for (char *p = reply; *p; p++)
+			if (*p == '\n')
+				*p = ' ';
+		snprintf(where, sizeof(where), "%s:%lld", string(one, "file"),
+			json_integer_value(json_object_get(one, "line")));
+		printf("%8s  %-11s %-30s %.90s  (%s)\n", odds, string(one, "phase"), string(one, "kind"), reply, where);
+	}
+}
+
+static void print(const json_t *answer)
+{
+	const json_t *provider = json_object_get(answer, "provider"), *sender = json_object_get(answer, "sender");
+	printf("address    %s\n", string(answer, "address"));
+	if (string(answer, "mode")[0]) {
+		printf("mode       %s\n", string(answer, "mode"));
+		return;
+	}
+	print_dns(json_object_get(answer, "dns"));
+	printf("provider   %s: %s (%s:%lld)\n", string(provider, "name"), string(provider, "why"),
+		string(provider, "file"), json_integer_value(json_object_get(provider, "line")));
+	if (string(answer, "site")[0])
+		printf("site       %s\n", string(answer, "site"));
+	if (json_object_get(answer, "served_at_destination"))
+		printf("destination %s\n", json_is_true(json_object_get(answer, "served_at_destination"))
+				? "is one of the domain's MX hosts"
+				: "is none of the domain's MX hosts");
+	printf("odds       %.2f %% bounce, %.2f %% defer\n",
+		json_real_value(json_object_get(answer, "bounce_percent")),
+		json_real_value(json_object_get(answer, "defer_percent")));
+	print_limits(json_object_get(answer, "limits"));
+	if (sender)
+		printf("sender     %lld connections open, %lld limits passed within the hour\n",
+			json_integer_value(json_object_get(sender, "connections")),
+			json_integer_value(json_object_get(sender, "violations")));
+	print_replies(json_object_get(answer, "replies"));
+}
+
+static void add_parameter(char *path, size_t size, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	size_t used = strlen(path);
+	char *escaped = curl_easy_escape(NULL, value, 0);
+	snprintf(path + used, size - used, "%c%s=%s", strchr(path, '?') ? '&' : '?', name, escaped ? escaped : "");
+	curl_free(escaped);
+}
+
+enum exit_code command_explain(const struct command *command, const struct options *options)
+{
+	(void)command;
+	char path[1900] = "/api/v1/explain";
+	json_t *answer;
+	add_parameter(path, sizeof(path), "address", options->argv[0]);
+	add_parameter(path, sizeof(path), "from", options->from);
+	add_parameter(path, sizeof(path), "to", options->to);
+	enum exit_code code = client_ask(options, CLIENT_GET, path, &answer);
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (client_refused(answer)) {
+		code = EXIT_CODE_USAGE;
+	} else if (options->json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		print(answer);
+	}
+	json_decref(answer);
+	return code;
+}

@@ -1,0 +1,139 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "rate.h"
+#include "text.h"
+
+static void put_text(json_t *body, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(body, key, json_string(text));
+}
+
+/* A time as "90s"; false after having said what is wrong with it. */
+static bool put_time(json_t *body, const char *key, const char *option, const char *text, uint64_t unit_ms)
+{
+	struct err err;
+	uint64_t ms;
+	if (!text)
+		return true;
+	if (rate_read_duration(span_of(text), &ms, &err) < 0) {
+		fprintf(stderr, "mxmirage: %s %s: %s\n", option, text, err.text);
+		return false;
+	}
+	json_object_set_new(body, key, json_integer((json_int_t)(ms / unit_ms)));
+	return true;
+}
+
+static bool is_enhanced(const char *text)
+{
+	unsigned class, subject, detail;
+	int end = 0;
+	return sscanf(text, "%1u.%3u.%3u%n", &class, &subject, &detail, &end) == 3 && text[end] == '\0';
+}
+
+/* CODE [ENHANCED] [TEXT…] */
+static void put_reply(json_t *body, int argc, char **argv)
+{
+	char text[512] = "";
+	int at = 0;
+	if (at < argc)
+		json_object_set_new(body, "code", json_integer(atoi(argv[at++])));
+	if (at < argc && is_enhanced(argv[at]))
+		put_text(body, "enhanced", argv[at++]);
+	for (; at < argc; at++) {
+		size_t used = strlen(text);
+		snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", argv[at]);
+	}
+	if (text[0])
+		put_text(body, "text", text);
+}
+
+static void print(const json_t *answer)
+{
+	const json_t *list = json_object_get(answer, "injections");
+	size_t i;
+	json_t *one;
+	if (json_array_size(list) == 0)
+		printf("nothing is injected\n");
+	json_array_foreach(list, i, one)
+	{
+		static const char *const filters[] = {"domain", "provider", "source"};
+		char who[400] = "", shown[600];
+		for (size_t f = 0; f < 3; f++) {
+			const char *value = json_string_value(json_object_get(one, filters[f]));
+			if (value && value[0])
+				snprintf(who + strlen(who), sizeof(who) - strlen(who), "%s%s %s", who[0] ? ", " : "", filters[f],
+					value);
+		}
+		snprintf(shown, sizeof(shown), "%s at %s: %s %lld %s %s", who[0] ? who : "all",
+			json_string_value(json_object_get(one, "phase")),
+			json_string_value(json_object_get(one, "action")), json_integer_value(json_object_get(one, "code")),
+			json_string_value(json_object_get(one, "enhanced")), json_string_value(json_object_get(one, "text")));
+		char safe[600];
+		text_safe(shown, safe, sizeof(safe));
+		json_int_t used = json_integer_value(json_object_get(one, "used")),
+			   count = json_integer_value(json_object_get(one, "count")),
+			   delay = json_integer_value(json_object_get(one, "delay_ms"));
+		printf("%2zu  %s", i + 1, safe);
+		if (delay)
+			printf(", after %lld ms", delay);
+		printf(count ? "; used %lld of %lld" : "; used %lld times", used, count);
+		if (json_object_get(one, "seconds_left"))
+			printf("; %lld s left", json_integer_value(json_object_get(one, "seconds_left")));
+		printf("\n");
+	}
+}
+
+enum exit_code command_inject(const struct command *command, const struct options *options)
+{
+	(void)command;
+	json_t *answer, *body = json_object();
+	bool set = options->argc > 0 || options->delay || options->action;
+	put_text(body, "domain", options->domain);
+	put_text(body, "provider", options->provider);
+	put_text(body, "source", options->source);
+	put_text(body, "phase", options->phase);
+	put_text(body, "action", options->action);
+	if (options->count)
+		json_object_set_new(body, "count", json_integer(atoll(options->count)));
+	put_reply(body, options->argc, options->argv);
+	if (!put_time(body, "seconds", "--for", options->duration, 1000) ||
+		!put_time(body, "delay_ms", "--delay", options->delay, 1)) {
+		json_decref(body);
+		return EXIT_CODE_USAGE;
+	}
+	enum exit_code code;
+	if (set) {
+		code = client_tell(options, "/api/v1/inject", body, &answer);
+	} else {
+		json_decref(body);
+		code = client_ask(options, CLIENT_GET, "/api/v1/injections", &answer);
+	}
+	if (code != EXIT_CODE_OK)
+		return code;
+	if (client_refused(answer)) {
+		code = EXIT_CODE_USAGE;
+	} else if (options->json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		print(answer);
+	}
+	json_decref(answer);
+	return code;
+}
+
+enum exit_code command_reset(const struct command *command, const struct options *options)
+{
+	(void)command;
+	json_t *answer;
+	enum exit_code code = client_ask(options, CLIENT_POST, "/api/v1/reset", &answer);
+	if (code != EXIT_CODE_OK)
+		return code;
+	json_decref(answer);
+	printf("counters and injected behaviour are back to nothing\n");
+	return EXIT_CODE_OK;
+}
