@@ -320,7 +320,8 @@ static bool decide_mail(struct policy_session *session, const struct smtp *smtp,
 static bool is_mismatch(const struct policy_session *session, const struct policy_mx *mx)
 {
 	const struct policy_mx *dialled = &session->dialled;
-	if (!session->diverted || !dialled->provider || !mx->answer || mx->answer->status != MX_FOUND)
+	if (!session->diverted || !dialled->provider || !mx->answer || mx->answer->status != MX_FOUND ||
+		mx->answer->partial)
 		return false;
 	if (mx->provider == dialled->provider && mx->provider->index != 0)
 		return false;

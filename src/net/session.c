@@ -271,6 +271,7 @@ void session_resume(struct session *session)
 	if (session->unsent_len > 0) {
 		/* Blocked before it began to wait: goes on once that is out. */
 		session->state = SESSION_BLOCKED;
+		session->mx_known = false;
 		session_wait(session, EV_WRITE, session->shared->unread);
 		return;
 	}

@@ -91,8 +91,11 @@ static void fill_dialled(struct session *session)
 	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = policy->destination};
 	memcpy(&address, &six, sizeof(six));
 	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &policy->mx_host);
-	if (entry)
-		policy->dialled = mx_of_entry(policy->policy, (struct span){"", 0}, entry);
+	if (!entry)
+		return;
+	policy->dialled = mx_of_entry(policy->policy, (struct span){"", 0}, entry);
+	/* The entry may go; what follows from it stays. */
+	policy->dialled.answer = NULL;
 }
 
 /* Makes the verdict. False where DNS is to be waited for. */
