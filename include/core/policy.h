@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 
+#include "attempt.h"
 #include "conf.h"
 #include "err.h"
 #include "limit.h"
@@ -64,6 +65,12 @@ struct policy_session {
 	uint64_t id, sender;              /* draws: the session's, the reverse-path's */
 	uint32_t deliveries, asked;
 	bool due_stays; /* due concerns the connection, not the transaction */
+	/* What a recipient's address asks for, to be given when its phase comes; code 0: nothing. */
+	struct {
+		uint16_t code;
+		uint8_t phase;
+		char enhanced[12];
+	} forced;
 	char mx_name[64], rcpt[64];
 };
 

@@ -207,17 +207,13 @@ static bool count_connection(struct policy_session *session, const struct provid
 	const struct provider_limits *limits = &provider->limits;
 	struct limit_table *table = session->state->limits;
 	session->provider = provider;
-	session->entry = limit_entry(table, entry_key(&session->source, provider), now_ms);
-	bool over = false, now = false;
-	if (session->entry) {
-		uint32_t open = limit_connect(session->entry, now_ms);
-		over = limits->provider_connections && open > limits->provider_connections;
-	}
+	uint32_t open;
+	session->entry = limit_connect(table, entry_key(&session->source, provider), now_ms, &open);
+	bool over = limits->provider_connections && open > limits->provider_connections, now = false;
 	if (limits->site_connections) {
 		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
-		session->site_entry = limit_entry(table, draw_bytes(key, source_bytes(session)), now_ms);
-		if (session->site_entry)
-			over |= limit_connect(session->site_entry, now_ms) > limits->site_connections;
+		session->site_entry = limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
+		over |= open > limits->site_connections;
 	}
 	if (!session->entry)
 		return false;
@@ -279,19 +275,41 @@ static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t d
 	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
 }
 
-static bool decide_forced(const struct policy_session *session, const struct smtp *smtp,
-	struct policy_verdict *verdict, struct forced *forced)
+/* What an address asks for: now, or remembered until its phase comes. True where it asks for anything. */
+static bool decide_forced(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
-	if (!forced_find(&smtp->path, smtp->phase, session->policy->conf->answer.forced, forced))
+	struct forced forced;
+	if (smtp->phase != SMTP_PHASE_MAIL && smtp->phase != SMTP_PHASE_RCPT)
 		return false;
-	if (!forced->accept && forced->phase == smtp->phase) {
-		size_t len = forced->reply.text.len < sizeof(verdict->text) ? forced->reply.text.len
-									    : sizeof(verdict->text);
-		verdict->storage = forced->reply;
-		memcpy(verdict->text, forced->reply.text.data, len);
-		verdict->storage.text = (struct span){verdict->text, len};
-		verdict->reply = &verdict->storage;
+	if (!forced_find(&smtp->path, smtp->phase, session->policy->conf->answer.forced, &forced))
+		return false;
+	if (forced.accept)
+		return true;
+	if (forced.phase > smtp->phase) {
+		size_t len = forced.reply.enhanced.len;
+		session->forced.code = (uint16_t)forced.reply.code;
+		session->forced.phase = (uint8_t)forced.phase;
+		memcpy(session->forced.enhanced, forced.reply.enhanced.data,
+			len < sizeof(session->forced.enhanced) ? len : 0);
+		session->forced.enhanced[len < sizeof(session->forced.enhanced) ? len : 0] = '\0';
+		return true;
 	}
+	size_t len = forced.reply.text.len < sizeof(verdict->text) ? forced.reply.text.len : sizeof(verdict->text);
+	memcpy(verdict->text, forced.reply.text.data, len);
+	verdict->storage = forced.reply;
+	verdict->storage.text = (struct span){verdict->text, len};
+	verdict->reply = &verdict->storage;
+	return true;
+}
+
+/* The phase that a recipient's address named has come. */
+static bool decide_remembered(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+{
+	if (session->forced.code == 0 || session->forced.phase > smtp->phase || smtp->phase < SMTP_PHASE_DATA)
+		return false;
+	verdict->storage = (struct smtp_reply){session->forced.code, span_of(session->forced.enhanced),
+		span_of("As a recipient's address asks")};
+	verdict->reply = &verdict->storage;
 	return true;
 }
 
@@ -299,7 +317,6 @@ static bool decide_mail(struct policy_session *session, const struct smtp *smtp,
 {
 	const struct provider *provider = session->provider;
 	const struct provider_limits *limits = provider ? &provider->limits : NULL;
-	session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
 	if (!limits)
 		return false;
 	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
@@ -409,7 +426,6 @@ static bool decide_injected(struct policy_session *session, const struct smtp *s
 static void decide_smart(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
 	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
 {
-	struct forced forced;
 	bool now = session->due && session->due->phase <= smtp->phase;
 	if (smtp->phase == SMTP_PHASE_CONNECT) {
 		decide_connect(session, smtp, now_ms, today, verdict);
@@ -421,12 +437,10 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	verdict->provider = smtp->phase == SMTP_PHASE_RCPT ? mx->provider : provider_of(session);
 	if (decide_injected(session, smtp, now_ms, today, verdict))
 		return;
-	if ((smtp->phase == SMTP_PHASE_RCPT || smtp->phase == SMTP_PHASE_MAIL) &&
-		decide_forced(session, smtp, verdict, &forced)) {
-		if (smtp->phase == SMTP_PHASE_MAIL)
-			session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+	if (smtp->phase == SMTP_PHASE_MAIL)
+		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
-	}
 	switch (smtp->phase) {
 	case SMTP_PHASE_CONNECT:
 		break;
@@ -467,9 +481,8 @@ enum policy_outcome policy_decide(struct policy_session *session, const struct s
 	verdict->delay_ms = 0;
 	verdict->faulted = false;
 	if (!policy->providers) {
-		struct forced forced;
-		if (smtp->phase == SMTP_PHASE_RCPT)
-			decide_forced(session, smtp, verdict, &forced);
+		if (!decide_forced(session, smtp, verdict))
+			decide_remembered(session, smtp, verdict);
 		return POLICY_DECIDED;
 	}
 	struct policy_mx known;
@@ -489,6 +502,7 @@ void policy_forget(struct policy_session *session)
 {
 	if (!session->due_stays)
 		session->due = NULL;
+	session->forced.code = 0;
 }
 
 void policy_session_done(struct policy_session *session, uint64_t now_ms)
@@ -503,7 +517,7 @@ void policy_standing(const struct policy *policy, const struct policy_state *sta
 	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing)
 {
 	(void)policy;
-	struct limit_entry *entry = limit_entry(state->limits, entry_key(source, provider), now_ms);
+	const struct limit_entry *entry = limit_find(state->limits, entry_key(source, provider));
 	*standing = (struct policy_standing){0};
 	if (!entry)
 		return;

@@ -117,7 +117,7 @@ struct policy *bundle_policy(const struct bundle *bundle, const struct conf *con
 		return policy_new(conf, NULL, serial, err);
 	const char *wording = wordings[conf->answer.wording];
 	struct provider_set *set = provider_set_new(err);
-	int code = set ? corpus_add(set, wording, err) : -ENOMEM;
+	int code = set ? corpus_load(set, wording, err) : -ENOMEM;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && code == 0; i++)
 		code = add_file(bundle, order[i], set, wording, note ? note : note_nothing, arg, err);
 	if (code < 0) {

@@ -105,10 +105,10 @@ int responder_process_start(struct responder_process *process, const char *user_
 	return 0;
 }
 
-static int send_fds(struct responder_process *process, enum control_type type, const int *fds, size_t count,
+static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds, size_t count,
 	struct err *err)
 {
-	struct control_message message = {.type = type, .fd_count = count};
+	struct control_message message = {.type = type, .code = code, .fd_count = count};
 	memcpy(message.fds, fds, count * sizeof(int));
 	return control_send(process->channel, &message, err);
 }

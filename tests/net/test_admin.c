@@ -56,7 +56,14 @@ static void setup(void)
 	base = event_base_new();
 	int listener = listener_open_unix(path, getegid(), &err);
 	ck_assert_msg(listener >= 0, "%s", err.text);
-	const struct admin_setup of = {base, listener, &stats, refresh, reload, NULL, 1000, "sink"};
+	const struct admin_setup of = {
+		.base = base,
+		.listener = listener,
+		.stats = &stats,
+		.refresh = refresh,
+		.reload = reload,
+		.started_s = 1000,
+	};
 	admin = admin_new(&of, &err);
 	ck_assert_ptr_nonnull(admin);
 	warden_answers = true;

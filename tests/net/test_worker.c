@@ -49,6 +49,7 @@ static const struct origdst_finder undiverted_finders[] = {{"listener", AF_INET,
 static const struct origdst_finder unknown_finders[] = {{"none", AF_INET, find_none}, {0}};
 
 static struct stats stats;
+static struct policy_state state;
 static struct worker *worker;
 static uint16_t port;
 
@@ -57,7 +58,7 @@ static const struct policy *test_policy(void)
 	struct err err;
 	struct conf *conf = conf_new("test", NULL, 1, &err);
 	ck_assert_ptr_nonnull(conf);
-	struct policy *policy = policy_new(conf, &err);
+	struct policy *policy = policy_new(conf, NULL, 1, &err);
 	conf_unref(conf);
 	ck_assert_ptr_nonnull(policy);
 	return policy;
@@ -69,6 +70,7 @@ static void start(const struct origdst_finder *finders)
 	void *memory =
 		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(memory, MAP_FAILED);
+	ck_assert_int_eq(policy_state_init(&state, &err), 0);
 	stats_format(&stats, memory, &layout, 0);
 	int listener = listener_open(0, &err);
 	ck_assert_msg(listener >= 0, "%s", err.text);
@@ -77,7 +79,14 @@ static void start(const struct origdst_finder *finders)
 	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
 	port = ntohs(bound.sin6_port);
 	const struct policy *policy = test_policy();
-	const struct worker_setup setup = {0, &listener, 1, policy, finders, stats_block(&stats, 0)};
+	const struct worker_setup setup = {
+		.listeners = &listener,
+		.listener_count = 1,
+		.policy = policy,
+		.finders = finders,
+		.block = stats_block(&stats, 0),
+		.state = &state,
+	};
 	worker = worker_start(&setup, &err);
 	policy_unref(policy);
 	ck_assert_msg(worker != NULL, "%s", err.text);
@@ -91,6 +100,7 @@ static void start_diverted(void)
 static void stop(void)
 {
 	worker_stop(worker);
+	policy_state_done(&state);
 	munmap(stats.memory, stats_size(&layout));
 }
 
@@ -237,7 +247,14 @@ START_TEST(talking_before_the_banner)
 	put(fd, "EHLO early.example\r\n");
 	usleep(50000);
 	const struct policy *policy = test_policy();
-	const struct worker_setup setup = {0, &listener, 1, policy, diverted_finders, stats_block(&stats, 0)};
+	const struct worker_setup setup = {
+		.listeners = &listener,
+		.listener_count = 1,
+		.policy = policy,
+		.finders = diverted_finders,
+		.block = stats_block(&stats, 0),
+		.state = &state,
+	};
 	struct worker *second = worker_start(&setup, &err);
 	policy_unref(policy);
 	ck_assert_ptr_nonnull(second);
