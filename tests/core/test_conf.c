@@ -127,7 +127,8 @@ START_TEST(every_row_is_complete)
 		ck_assert_uint_gt(strlen(key->example), 0);
 		ck_assert_uint_gt(strlen(key->meaning), 0);
 		ck_assert_int_eq(key->check != NULL, key->kind == &conf_kind_text);
-		ck_assert_int_eq(key->choices != NULL, key->kind == &conf_kind_choice);
+		ck_assert_int_eq(key->choices != NULL,
+			key->kind == &conf_kind_choice || key->kind == &conf_kind_words);
 		if (key->kind == &conf_kind_number)
 			ck_assert(key->size == 4 ? key->max <= UINT32_MAX : key->size == 8);
 	}
