@@ -45,7 +45,7 @@ START_TEST(defaults_are_these)
 	ck_assert_uint_eq(conf->listen.port_last, 4032);
 	ck_assert_uint_eq(conf->listen.workers, 3);
 	ck_assert_int_eq(conf->guard.on_stop, CONF_ON_STOP_KEEP);
-	ck_assert_int_eq(conf->answer.mode, CONF_ANSWER_SINK);
+	ck_assert_int_eq(conf->answer.mode, CONF_ANSWER_SMART);
 	ck_assert_uint_eq(conf->answer.seed, 1);
 	ck_assert_str_eq(conf->answer.hostname, "mx.mxmirage.test");
 	ck_assert_str_eq(conf->admin.socket, "/run/mxmirage/control.sock");
