@@ -235,8 +235,14 @@ static void reply_send(evutil_socket_t fd, short what, void *arg)
 	struct reply *reply = arg;
 	if (reply->manner == DNS_SERVER_LIES_FIRST)
 		lie(reply, 3);
-	if (reply->manner == DNS_SERVER_FLOOD)
+	if (reply->manner == DNS_SERVER_FLOOD) {
+		/* The truth later, when there is room for it in the asker's socket again. */
+		const struct timeval after = {0, 100 * 1000};
 		lie(reply, FLOOD);
+		reply->manner = DNS_SERVER_HONEST;
+		evtimer_add(reply->timer, &after);
+		return;
+	}
 	if (reply->message.len > UDP_MAX || reply->manner == DNS_SERVER_TRUNCATED) {
 		reply->message.bytes[2] |= 0x02;
 		memset(reply->message.bytes + 6, 0, 6);
