@@ -71,6 +71,8 @@ static struct provider *domain_make(struct responses *responses, const struct to
 	}
 	snprintf(name, sizeof(name), PROVIDER_DOMAIN_PREFIX "%s", domain);
 	struct provider *provider = provider_make(set, name, responses->reader.file, node->line);
+	if (provider)
+		provider->by_domain_alone = true;
 	if (!provider || set->count == before)
 		return provider;
 	const char **domains = provider_memory(set, sizeof(const char *));
