@@ -18,11 +18,14 @@ enum option_bit {
 	OPTION_NO_DIVERT = 1 << 4,
 	OPTION_DISARM_ON_EXIT = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
+	OPTION_CLASSES = 1 << 7,
+	OPTION_RESPONSES = 1 << 8,
 };
 
 struct options {
-	const char *conf_file; /* -c, else CONF_PATH_DEFAULT */
-	const char *socket;    /* --socket, else NULL: as the configuration says */
+	const char *conf_file;                     /* -c, else CONF_PATH_DEFAULT */
+	const char *socket;                        /* --socket, else NULL: as the configuration says */
+	const char *classes_file, *responses_file; /* else NULL */
 	bool json, no_divert, disarm_on_exit, dry_run;
 	unsigned rows; /* -n; 0 = all */
 	int argc;      /* what is left behind the options */
@@ -47,6 +50,8 @@ enum exit_code command_check(const struct command *command, const struct options
 enum exit_code command_guard(const struct command *command, const struct options *options);
 enum exit_code command_status(const struct command *command, const struct options *options);
 enum exit_code command_table(const struct command *command, const struct options *options);
+enum exit_code command_replies(const struct command *command, const struct options *options);
+enum exit_code command_coverage(const struct command *command, const struct options *options);
 enum exit_code command_reload(const struct command *command, const struct options *options);
 
 #endif

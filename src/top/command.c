@@ -1,6 +1,7 @@
 #include "command.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,11 @@ static const struct command commands[] = {
 	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"reload", "", "load the configuration anew; a bad one changes nothing", ASKS, 0, 0, command_reload},
+	{"replies", "[PROVIDER]", "the replies that providers are known to give",
+		OPTION_JSON | OPTION_RESPONSES, 0, 1, command_replies},
+	{"coverage", "SHAPING.toml...",
+		"which of a sender's patterns some reply sets off; which never fire, and why",
+		OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX, command_coverage},
 	/* The warden's way to start the responder: no summary, not shown. */
 	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
 };
@@ -31,6 +37,8 @@ enum long_option {
 	LONG_NO_DIVERT,
 	LONG_DISARM_ON_EXIT,
 	LONG_DRY_RUN,
+	LONG_CLASSES,
+	LONG_RESPONSES,
 	LONG_HELP,
 };
 
@@ -44,13 +52,18 @@ static const struct {
 	{OPTION_SOCKET, {"socket", required_argument, NULL, LONG_SOCKET}, "--socket PATH",
 		"the daemon's control socket (default: as the configuration says)"},
 	{OPTION_JSON, {"json", no_argument, NULL, LONG_JSON}, "--json", "for machines"},
-	{OPTION_ROWS, {"rows", required_argument, NULL, 'n'}, "-n ROWS", "show so many rows (default 40; 0 = all)"},
+	{OPTION_ROWS, {"rows", required_argument, NULL, 'n'}, "-n ROWS",
+		"show so many rows (default 40; 0 = all)"},
 	{OPTION_NO_DIVERT, {"no-divert", no_argument, NULL, LONG_NO_DIVERT}, "--no-divert",
 		"a plain sink on the listener ports: no rules, no root"},
 	{OPTION_DISARM_ON_EXIT, {"disarm-on-exit", no_argument, NULL, LONG_DISARM_ON_EXIT},
 		"--disarm-on-exit", "take the rules down at an orderly stop"},
 	{OPTION_DRY_RUN, {"dry-run", no_argument, NULL, LONG_DRY_RUN}, "--dry-run",
 		"print the rules that would be loaded"},
+	{OPTION_CLASSES, {"classes", required_argument, NULL, LONG_CLASSES}, "--classes FILE",
+		"judge this file of bounce classes, too ([rules] Class = [patterns])"},
+	{OPTION_RESPONSES, {"responses", required_argument, NULL, LONG_RESPONSES}, "--responses FILE",
+		"for comparison: a smart sink's responses.toml in place of the providers"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -64,15 +77,16 @@ static void usage(FILE *to)
 			int used = fprintf(to, "  %s %s", commands[i].name, commands[i].arguments);
 			fprintf(to, "%*s%s\n", used < 28 ? 28 - used : 1, "", commands[i].summary);
 		}
-	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked statement "
+	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked "
+		    "statement "
 		    "is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not reachable; 77 "
 		    "privilege missing; 78 configuration.\n");
 }
 
 static void usage_of(const struct command *command, FILE *to)
 {
-	fprintf(to, "usage: mxmirage %s%s%s [OPTION…]\n%s\n\n", command->name, command->arguments[0] ? " " : "",
-		command->arguments, command->summary);
+	fprintf(to, "usage: mxmirage %s%s%s [OPTION…]\n%s\n\n", command->name,
+		command->arguments[0] ? " " : "", command->arguments, command->summary);
 	for (size_t i = 0; i < COUNT(known_options); i++)
 		if (command->options & known_options[i].bit)
 			fprintf(to, "  %-18s %s\n", known_options[i].shown, known_options[i].meaning);
@@ -124,6 +138,12 @@ static int parse(const struct command *command, int argc, char **argv, struct op
 			break;
 		case LONG_DRY_RUN:
 			options->dry_run = true;
+			break;
+		case LONG_CLASSES:
+			options->classes_file = optarg;
+			break;
+		case LONG_RESPONSES:
+			options->responses_file = optarg;
 			break;
 		case 'h':
 		case LONG_HELP:
