@@ -65,29 +65,42 @@ static int print_fires(const struct coverage *coverage, unsigned width)
 	return code;
 }
 
+static bool same_reason(const struct coverage_pattern *a, const struct coverage_pattern *b)
+{
+	return a->block == b->block && a->verdict == b->verdict && strcmp(a->reason, b->reason) == 0;
+}
+
+static void print_never_row(const struct coverage_pattern *result)
+{
+	char at[300], regex[400], text[120];
+	place(result->pattern, at, sizeof(at));
+	text_safe(result->pattern->regex, regex, sizeof(regex));
+	printf("  %-27s %s\n", at, regex);
+	if (!result->line)
+		return;
+	bool mended = result->verdict == COVERAGE_TRAILING_DOT || result->verdict == COVERAGE_DOUBLE_ESCAPED;
+	text_safe(result->line->text, text, sizeof(text));
+	printf("  %-27s   %s %s: %s\n", "", mended ? "mended, it fires on" : "such a reply has",
+		provider_of(result->line), text);
+}
+
+/* A block's patterns with one reason stand together, wherever they stand in the files. */
 static void print_never(const struct coverage *coverage)
 {
-	bool titled = false;
+	if (coverage->fire_count < coverage->pattern_count)
+		printf("\nThese never fire:\n");
 	for (size_t i = 0; i < coverage->pattern_count; i++) {
 		const struct coverage_pattern *result = &coverage->patterns[i];
-		char at[300], regex[400];
-		if (result->verdict == COVERAGE_FIRES)
+		size_t first = 0;
+		while (!same_reason(&coverage->patterns[first], result))
+			first++;
+		if (result->verdict == COVERAGE_FIRES || first < i)
 			continue;
-		if (!titled)
-			printf("\nThese never fire:\n");
-		titled = true;
-		place(result->pattern, at, sizeof(at));
-		text_safe(result->pattern->regex, regex, sizeof(regex));
-		printf("\n%s  %s  %s\n  %s: %s\n", at, result->block->name, regex,
-			coverage_verdict_name(result->verdict), result->reason);
-		if (result->line) {
-			char text[120];
-			text_safe(result->line->text, text, sizeof(text));
-			bool mended = result->verdict == COVERAGE_TRAILING_DOT ||
-				      result->verdict == COVERAGE_DOUBLE_ESCAPED;
-			printf("  %s %s: %s\n", mended ? "mended, it fires on" : "such a reply has",
-				provider_of(result->line), text);
-		}
+		printf("\n%s: %s: %s\n", result->block->name, coverage_verdict_name(result->verdict),
+			result->reason);
+		for (size_t k = i; k < coverage->pattern_count; k++)
+			if (same_reason(&coverage->patterns[k], result))
+				print_never_row(&coverage->patterns[k]);
 	}
 }
 

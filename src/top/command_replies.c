@@ -36,7 +36,8 @@ static const char *const action_names[] = {
 static void add(struct columns *table, const struct provider_reply *reply)
 {
 	char code[16], line[16], weight[16], text[1024];
-	snprintf(code, sizeof(code), "%u", reply->code);
+	/* A refusal without a word has none. */
+	snprintf(code, sizeof(code), reply->code ? "%u" : "", reply->code);
 	snprintf(line, sizeof(line), "%u", reply->line);
 	snprintf(weight, sizeof(weight), "%u", reply->weight);
 	snprintf(text, sizeof(text), "%s", reply->text);

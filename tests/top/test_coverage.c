@@ -22,6 +22,7 @@ static const char profiles[] =
 	"[provider.'alpha']\n"
 	"match = [{MXSuffix = '.mx.alpha.example'}]\n"
 	"domains = ['alpha.example']\n"
+	"provider_connection_limit = 5\n"
 	"bounce = 1\n"
 	"defer = 1\n"
 	"[[provider.'alpha'.reply]]\n"
@@ -33,7 +34,7 @@ static const char profiles[] =
 	"[[provider.'alpha'.reply]]\n"
 	"phase = 'mail'\nkind = 'defer'\ncode = 421\nenhanced = '4.7.0'\ntext = '[A1] {ip} is late today'\n"
 	"[[provider.'alpha'.reply]]\n"
-	"phase = 'connect'\nkind = 'connection_limit'\naction = 'close'\ncode = 421\ntext = 'unheard'\n"
+	"phase = 'connect'\nkind = 'connection_limit'\naction = 'close'\n"
 	"[provider.'beta']\n"
 	"match = [{MXName = 'mx.beta.example'}]\n"
 	"domains = ['beta.example']\n"
@@ -84,7 +85,7 @@ static const struct {
 	{"[['beta.example'.automation]]\nregex = 'Nobody'\n", COVERAGE_NO_TEXT, "default",
 		"holds such a text"},
 	/* What is not said is not heard. */
-	{ALPHA P_RULE "'unheard'", COVERAGE_NO_TEXT, NULL, "holds such a text"},
+	{ALPHA P_RULE "'^0'", COVERAGE_NO_TEXT, NULL, "holds such a text"},
 	/* Why others never fire. */
 	{P_RULE "'is full'", COVERAGE_NO_MATCH, "alpha", "[provider.\"p\"] in these files has a match"},
 	{"[provider.'p']\nmatch = [{MXSuffix = '.mx.alpha.example.'}]\n" P_RULE "'is full'",
