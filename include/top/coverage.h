@@ -34,7 +34,7 @@ enum coverage_verdict {
 /* "fires" "no match" "trailing dot" "no such provider" "broken" "double-escaped" "no such reply" */
 const char *coverage_verdict_name(enum coverage_verdict verdict);
 
-/* A provider's reply as the sender sees it. */
+/* A provider's reply as the sender sees it; where several read the same, the first. */
 struct coverage_line {
 	const struct provider *provider;
 	const struct provider_reply *reply;

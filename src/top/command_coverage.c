@@ -16,9 +16,9 @@
 
 static const struct column fire_columns[] = {
 	{.title = "pattern at", .width_max = 30},
-	{.title = "block", .width_max = 18},
+	{.title = "block", .width_max = 18, .expendable = true},
 	{.title = "pattern", .width_max = 36},
-	{.title = "fires on", .width_max = 18},
+	{.title = "fires on", .width_max = 18, .expendable = true},
 	{.title = "reply", .elastic = true},
 };
 
@@ -52,12 +52,12 @@ static int print_fires(const struct coverage *coverage, unsigned width)
 		return -ENOMEM;
 	for (size_t i = 0; i < coverage->pattern_count; i++) {
 		const struct coverage_pattern *result = &coverage->patterns[i];
-		char at[300];
+		bool fires = result->verdict == COVERAGE_FIRES;
+		char at[300], never[64];
 		place(result->pattern, at, sizeof(at));
+		snprintf(never, sizeof(never), "never: %s", coverage_verdict_name(result->verdict));
 		const char *const cells[] = {at, result->block->name, result->pattern->regex,
-			result->verdict == COVERAGE_FIRES ? provider_of(result->line) : "never",
-			result->verdict == COVERAGE_FIRES ? result->line->text
-							  : coverage_verdict_name(result->verdict)};
+			fires ? provider_of(result->line) : "", fires ? result->line->text : never};
 		columns_add(table, cells);
 	}
 	int code = columns_print(table, stdout, 0, width);
@@ -80,8 +80,8 @@ static void print_never_row(const struct coverage_pattern *result)
 		return;
 	bool mended = result->verdict == COVERAGE_TRAILING_DOT || result->verdict == COVERAGE_DOUBLE_ESCAPED;
 	text_safe(result->line->text, text, sizeof(text));
-	printf("  %-27s   %s %s: %s\n", "", mended ? "mended, it fires on" : "such a reply has",
-		provider_of(result->line), text);
+	printf("  %-27s   %s %s: %s%s\n", "", mended ? "mended, it fires on" : "such a reply has",
+		provider_of(result->line), text, strlen(text) < strlen(result->line->text) ? "…" : "");
 }
 
 /* A block's patterns with one reason stand together, wherever they stand in the files. */

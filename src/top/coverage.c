@@ -165,6 +165,15 @@ static int judge_patterns(const struct judge *judge)
 	return 0;
 }
 
+/* The same words for two occasions (drawn, and at a limit) are one line. */
+static bool has_line(const struct coverage *coverage, const struct provider *provider, const char *text)
+{
+	for (size_t i = coverage->line_count; i-- > 0 && coverage->lines[i].provider == provider;)
+		if (strcmp(coverage->lines[i].text, text) == 0)
+			return true;
+	return false;
+}
+
 static int add_lines(struct coverage *coverage, const struct provider *provider, const struct provider *from,
 	const struct provider *unless, size_t *room)
 {
@@ -173,17 +182,23 @@ static int add_lines(struct coverage *coverage, const struct provider *provider,
 		bool said = reply->action == PROVIDER_REPLY || reply->action == PROVIDER_REPLY_CLOSE;
 		if (!said || (unless && unless->weight[reply->kind] > 0))
 			continue;
-		if (coverage->line_count == *room) {
-			size_t grown = *room * 2 + 64;
-			struct coverage_line *lines = reallocarray(coverage->lines, grown, sizeof(*lines));
-			if (!lines)
-				return -ENOMEM;
-			coverage->lines = lines;
-			*room = grown;
-		}
 		char *text = reply_line_new(provider, reply);
 		if (!text)
 			return -ENOMEM;
+		if (has_line(coverage, provider, text)) {
+			free(text);
+			continue;
+		}
+		if (coverage->line_count == *room) {
+			size_t grown = *room * 2 + 64;
+			struct coverage_line *lines = reallocarray(coverage->lines, grown, sizeof(*lines));
+			if (!lines) {
+				free(text);
+				return -ENOMEM;
+			}
+			coverage->lines = lines;
+			*room = grown;
+		}
 		coverage->lines[coverage->line_count++] =
 			(struct coverage_line){provider, reply, text, unless != NULL};
 		coverage->reply_count += unless == NULL;
@@ -191,21 +206,20 @@ static int add_lines(struct coverage *coverage, const struct provider *provider,
 	return 0;
 }
 
-/* Own replies of all first, so that what fires is shown with the provider whose words they are. */
+/* In the order in which they serve as examples: providers' own words, default's, then those that it lends. */
 static int make_lines(const struct judge *judge)
 {
 	struct coverage *coverage = judge->coverage;
+	const struct provider *common = provider_at(judge->providers, 0);
 	size_t room = 0, count = provider_count(judge->providers);
 	int code = 0;
-	for (size_t i = 0; i < count && code == 0; i++) {
-		const struct provider *provider = provider_at(judge->providers, i);
+	for (size_t i = 1; i <= count && code == 0; i++) {
+		const struct provider *provider = provider_at(judge->providers, i % count);
 		code = add_lines(coverage, provider, provider, NULL, &room);
 	}
-	const struct provider *common = provider_at(judge->providers, 0);
-	for (size_t i = 1; i < count && code == 0; i++) {
-		const struct provider *provider = provider_at(judge->providers, i);
-		code = add_lines(coverage, provider, common, provider, &room);
-	}
+	for (size_t i = 1; i < count && code == 0; i++)
+		code = add_lines(coverage, provider_at(judge->providers, i), common,
+			provider_at(judge->providers, i), &room);
 	return code == 0 ? 0 : err_set(judge->err, code, "out of memory");
 }
 
