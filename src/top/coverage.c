@@ -174,13 +174,20 @@ static bool has_line(const struct coverage *coverage, const struct provider *pro
 	return false;
 }
 
+/* Whether a provider speaks in default's words: it has an occasion, and none of its own. */
+static bool lends(const struct provider *to, enum provider_kind kind)
+{
+	return to->weight[kind] == 0 && provider_asks(to, kind);
+}
+
+/* The replies of `from` as lines of `provider`'s; with `lent`, those alone that it has to lend. */
 static int add_lines(struct coverage *coverage, const struct provider *provider, const struct provider *from,
-	const struct provider *unless, size_t *room)
+	bool lent, size_t *room)
 {
 	for (size_t i = 0; i < from->reply_count; i++) {
 		const struct provider_reply *reply = &from->replies[i];
 		bool said = reply->action == PROVIDER_REPLY || reply->action == PROVIDER_REPLY_CLOSE;
-		if (!said || (unless && unless->weight[reply->kind] > 0))
+		if (!said || (lent && !lends(provider, reply->kind)))
 			continue;
 		char *text = reply_line_new(provider, reply);
 		if (!text)
@@ -199,9 +206,8 @@ static int add_lines(struct coverage *coverage, const struct provider *provider,
 			coverage->lines = lines;
 			*room = grown;
 		}
-		coverage->lines[coverage->line_count++] =
-			(struct coverage_line){provider, reply, text, unless != NULL};
-		coverage->reply_count += unless == NULL;
+		coverage->lines[coverage->line_count++] = (struct coverage_line){provider, reply, text, lent};
+		coverage->reply_count += !lent;
 	}
 	return 0;
 }
@@ -215,11 +221,10 @@ static int make_lines(const struct judge *judge)
 	int code = 0;
 	for (size_t i = 1; i <= count && code == 0; i++) {
 		const struct provider *provider = provider_at(judge->providers, i % count);
-		code = add_lines(coverage, provider, provider, NULL, &room);
+		code = add_lines(coverage, provider, provider, false, &room);
 	}
 	for (size_t i = 1; i < count && code == 0; i++)
-		code = add_lines(coverage, provider_at(judge->providers, i), common,
-			provider_at(judge->providers, i), &room);
+		code = add_lines(coverage, provider_at(judge->providers, i), common, true, &room);
 	return code == 0 ? 0 : err_set(judge->err, code, "out of memory");
 }
 

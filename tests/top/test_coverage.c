@@ -35,9 +35,12 @@ static const char profiles[] =
 	"phase = 'mail'\nkind = 'defer'\ncode = 421\nenhanced = '4.7.0'\ntext = '[A1] {ip} is late today'\n"
 	"[[provider.'alpha'.reply]]\n"
 	"phase = 'connect'\nkind = 'connection_limit'\naction = 'close'\n"
+	"[provider.'gamma']\n"
+	"domains = ['unlimited.example']\n"
 	"[provider.'beta']\n"
 	"match = [{MXName = 'mx.beta.example'}]\n"
-	"domains = ['beta.example']\n"
+	"domains = ['beta.example', 'b.example']\n"
+	"connection_limit = 5\n"
 	"bounce = 1\n"
 	"[[provider.'beta'.reply]]\n"
 	"phase = 'end_of_data'\nkind = 'bounce'\ncode = 554\ntext = 'Beta declines'\n";
@@ -78,9 +81,11 @@ static const struct {
 	{ALPHA P_RULE "'''from \\d+\\.\\d+\\.\\d+\\.\\d+ is late$'''", COVERAGE_FIRES, "alpha",
 		"421 4.7.0 [A1] Mail from 192.0.2.1 is late"},
 	{ALPHA P_RULE "\"\\\\[A1\\\\]\"", COVERAGE_FIRES, "alpha", NULL},
-	/* Only where it has no reply of that kind does a provider speak in default's words. */
+	/* Only where it has a limit and no reply for it does a provider speak in default's words. */
 	{"[['beta.example'.automation]]\nregex = 'Too many'\n", COVERAGE_FIRES, "beta",
 		"421 4.4.5 Too many of you"},
+	{"[['unlimited.example'.automation]]\nregex = 'Too many'\n", COVERAGE_NO_TEXT, "default",
+		"holds such a text"},
 	{ALPHA P_RULE "'Too many'", COVERAGE_NO_TEXT, "default", "holds such a text"},
 	{"[['beta.example'.automation]]\nregex = 'Nobody'\n", COVERAGE_NO_TEXT, "default",
 		"holds such a text"},
