@@ -45,8 +45,8 @@ static const struct {
 		"max_message_size", "max_message_size = 26214400"},
 	[PROVIDER_REPUTATION] = {"reputation", SMTP_PHASE_MAIL, AT_ANY, 0, "reputation_after",
 		"reputation_after = 10"},
-	[PROVIDER_GREYLIST] = {"greylist", SMTP_PHASE_RCPT, AT_RCPT | AT_DATA | AT_END_OF_DATA, 4, "greylist",
-		"greylist = \"5m\""},
+	[PROVIDER_GREYLIST] = {"greylist", SMTP_PHASE_RCPT, AT_RCPT | AT_DATA | AT_END_OF_DATA, 4, NULL,
+		NULL},
 	[PROVIDER_MISMATCH] = {"mx_mismatch", SMTP_PHASE_RCPT, AT_RCPT, 0, NULL, NULL},
 };
 
@@ -287,8 +287,8 @@ bool provider_asks(const struct provider *provider, enum provider_kind kind)
 		return limits->message_size > 0;
 	case PROVIDER_REPUTATION:
 		return provider->reputation_after > 0;
+	/* Is the user's to turn on, in a table that says no more than that. */
 	case PROVIDER_GREYLIST:
-		return provider->greylist_s > 0;
 	case PROVIDER_MISMATCH:
 	case PROVIDER_KINDS:
 		break;
