@@ -248,7 +248,7 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 		verdict->action = PROVIDER_RESET;
 	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
 		verdict->action = PROVIDER_HANG;
-	else
+	else if (provider->banner)
 		give_text(session, verdict, 220, "", provider->banner, (struct span){"", 0}, today);
 }
 
