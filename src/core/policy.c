@@ -163,25 +163,30 @@ static void give(struct policy_session *session, struct policy_verdict *verdict,
 	verdict->action = reply->action;
 }
 
-/* A reply to be given now, or when its phase comes; a phase that has passed counts as come. */
-static bool put_due(struct policy_session *session, const struct provider_reply *reply, bool stays,
-	const struct smtp *smtp)
+static void keep_rcpt(struct policy_session *session, struct span mailbox)
 {
-	if (!reply)
-		return false;
+	size_t len = mailbox.len < sizeof(session->rcpt) ? mailbox.len : sizeof(session->rcpt) - 1;
+	memcpy(session->rcpt, mailbox.data, len);
+	session->rcpt[len] = '\0';
+}
+
+/*
+ * A reply to be given now, or when its phase comes; a phase that has passed counts as come. The return is what
+ * is for now. What concerns one recipient and is for now takes the place of nothing that waits.
+ */
+static const struct provider_reply *put_due(struct policy_session *session, const struct provider_reply *reply,
+	bool stays, const struct smtp *smtp)
+{
+	if (!reply || (!stays && reply->phase <= smtp->phase))
+		return reply;
 	if (!session->due || stays) {
 		session->due = reply;
 		session->due_stays = stays;
-		size_t len = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox.len : 0;
-		if (len >= sizeof(session->rcpt))
-			len = sizeof(session->rcpt) - 1;
-		memcpy(session->rcpt, smtp->path.mailbox.data, len);
-		session->rcpt[len] = '\0';
 	}
-	return session->due->phase <= smtp->phase;
+	return reply->phase <= smtp->phase ? reply : NULL;
 }
 
-/* The provider's own words for a limit, else those of "default". */
+/* The provider's own words, else those of "default". */
 static const struct provider_reply *words_for(
 	const struct policy_session *session, const struct provider *provider, enum provider_kind kind, uint64_t draw)
 {
@@ -189,8 +194,8 @@ static const struct provider_reply *words_for(
 	return reply ? reply : provider_draw(provider_at(session->policy->providers, 0), kind, -1, draw);
 }
 
-/* A limit was passed. True when its reply is for now. */
-static bool breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
+/* A limit was passed. The return is what is for now. */
+static const struct provider_reply *breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
 	const struct smtp *smtp, uint64_t now_ms)
 {
 	bool stays = kind == PROVIDER_CONNECTIONS || kind == PROVIDER_CONNECTION_RATE ||
@@ -200,8 +205,8 @@ static bool breach(struct policy_session *session, const struct provider *provid
 	return put_due(session, words_for(session, provider, kind, draw_next(session, FOR_REPLY)), stays, smtp);
 }
 
-/* Counts this connection with its provider and site, once that is known; true when a limit's reply is for now. */
-static bool count_connection(struct policy_session *session, const struct provider *provider, uint64_t site,
+/* Counts this connection with its provider and site, once that is known; the return is what is for now. */
+static const struct provider_reply *count_connection(struct policy_session *session, const struct provider *provider, uint64_t site,
 	const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider_limits *limits = &provider->limits;
@@ -209,24 +214,24 @@ static bool count_connection(struct policy_session *session, const struct provid
 	session->provider = provider;
 	uint32_t open;
 	session->entry = limit_connect(table, entry_key(&session->source, provider), now_ms, &open);
-	bool over = limits->provider_connections && open > limits->provider_connections, now = false;
+	bool over = limits->provider_connections && open > limits->provider_connections;
 	if (limits->site_connections) {
 		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
 		session->site_entry = limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
 		over |= open > limits->site_connections;
 	}
 	if (!session->entry)
-		return false;
+		return NULL;
 	if (provider->reputation_after &&
 		limit_violations(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms) >
 			provider->reputation_after)
-		now |= breach(session, provider, PROVIDER_REPUTATION, smtp, now_ms);
-	else if (over)
-		now |= breach(session, provider, PROVIDER_CONNECTIONS, smtp, now_ms);
-	else if (limits->connection_rate.count &&
+		return breach(session, provider, PROVIDER_REPUTATION, smtp, now_ms);
+	if (over)
+		return breach(session, provider, PROVIDER_CONNECTIONS, smtp, now_ms);
+	if (limits->connection_rate.count &&
 		!limit_take(session->entry, LIMIT_CONNECTION_RATE, limits->connection_rate, now_ms))
-		now |= breach(session, provider, PROVIDER_CONNECTION_RATE, smtp, now_ms);
-	return now;
+		return breach(session, provider, PROVIDER_CONNECTION_RATE, smtp, now_ms);
+	return NULL;
 }
 
 static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
@@ -240,10 +245,12 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 	session->mx_name[len] = '\0';
 
 	const struct provider *provider = session->dialled.provider;
-	bool now = provider && count_connection(session, provider, session->dialled.site, smtp, now_ms);
+	const struct provider_reply *now = NULL;
+	if (provider)
+		now = count_connection(session, provider, session->dialled.site, smtp, now_ms);
 	provider = provider_of(session);
 	if (now)
-		give(session, verdict, session->due, smtp, today);
+		give(session, verdict, now, smtp, today);
 	else if (draw_hits(draw_next(session, FOR_FAULT), provider->refuse_ppm))
 		verdict->action = PROVIDER_RESET;
 	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
@@ -313,12 +320,12 @@ static bool decide_remembered(struct policy_session *session, const struct smtp 
 	return true;
 }
 
-static bool decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	const struct provider_limits *limits = provider ? &provider->limits : NULL;
 	if (!limits)
-		return false;
+		return NULL;
 	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
 		return breach(session, provider, PROVIDER_DELIVERIES, smtp, now_ms);
 	if (limits->message_size && smtp->declared_size > limits->message_size)
@@ -326,7 +333,7 @@ static bool decide_mail(struct policy_session *session, const struct smtp *smtp,
 	if (limits->message_rate.count && session->entry &&
 		!limit_take(session->entry, LIMIT_MESSAGE_RATE, limits->message_rate, now_ms))
 		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
-	return false;
+	return NULL;
 }
 
 /*
@@ -348,7 +355,7 @@ static bool is_mismatch(const struct policy_session *session, const struct polic
 	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
 }
 
-static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
+static const struct provider_reply *decide_rcpt(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
 	uint64_t now_ms)
 {
 	const struct policy *policy = session->policy;
@@ -370,20 +377,20 @@ static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp,
 				smtp);
 	}
 	if (provider->bounce_ppm + provider->defer_ppm == 0)
-		return false;
+		return NULL;
 	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
 	enum provider_kind kind = kind_of(draw, provider->bounce_ppm, provider->defer_ppm);
 	if (kind == PROVIDER_KINDS)
-		return false;
+		return NULL;
 	return put_due(session, provider_draw(provider, kind, -1, draw_number(draw, FOR_REPLY)), false, smtp);
 }
 
-static bool decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	if (provider && provider->limits.message_size && smtp->message.octets > provider->limits.message_size)
 		return breach(session, provider, PROVIDER_SIZE, smtp, now_ms);
-	return false;
+	return NULL;
 }
 
 /* Delays and faults come on top of whatever is answered. */
@@ -424,7 +431,8 @@ static bool decide_injected(struct policy_session *session, const struct smtp *s
 static void decide_smart(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
 	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
 {
-	bool now = session->due && session->due->phase <= smtp->phase;
+	const struct provider_reply *now =
+		session->due && session->due->phase <= smtp->phase ? session->due : NULL;
 	if (smtp->phase == SMTP_PHASE_CONNECT) {
 		decide_connect(session, smtp, now_ms, today, verdict);
 		verdict->provider = provider_of(session);
@@ -439,7 +447,10 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
 	/* Where the destination was not known for whose it is, the first recipient tells. */
 	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider)
-		now |= count_connection(session, mx->provider, mx->site, smtp, now_ms);
+		now = count_connection(session, mx->provider, mx->site, smtp, now_ms);
+	/* What is said later of the transaction names the recipient that it is said for. */
+	if (smtp->phase == SMTP_PHASE_RCPT && (!session->due || session->due_stays))
+		keep_rcpt(session, smtp->path.mailbox);
 	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
 	switch (smtp->phase) {
@@ -450,20 +461,23 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 			decide_helo(session, smtp, verdict, today);
 		break;
 	case SMTP_PHASE_MAIL:
-		now |= decide_mail(session, smtp, now_ms);
+		if (!now)
+			now = decide_mail(session, smtp, now_ms);
 		break;
 	case SMTP_PHASE_RCPT:
-		now |= decide_rcpt(session, smtp, mx, now_ms);
+		if (!now)
+			now = decide_rcpt(session, smtp, mx, now_ms);
 		break;
 	case SMTP_PHASE_DATA:
 		break;
 	case SMTP_PHASE_END_OF_DATA:
-		now |= decide_end(session, smtp, now_ms);
+		if (!now)
+			now = decide_end(session, smtp, now_ms);
 		break;
 	}
-	if (now && session->due) {
-		give(session, verdict, session->due, smtp, today);
-		if (!session->due_stays)
+	if (now) {
+		give(session, verdict, now, smtp, today);
+		if (now == session->due && !session->due_stays)
 			session->due = NULL;
 	}
 	if (smtp->phase == SMTP_PHASE_END_OF_DATA && !verdict->reply)
@@ -504,6 +518,7 @@ void policy_forget(struct policy_session *session)
 	if (!session->due_stays)
 		session->due = NULL;
 	session->forced.code = 0;
+	session->rcpt[0] = '\0';
 }
 
 void policy_session_done(struct policy_session *session, uint64_t now_ms)
