@@ -382,7 +382,7 @@ static const struct provider_reply *decide_rcpt(struct policy_session *session, 
 	enum provider_kind kind = kind_of(draw, provider->bounce_ppm, provider->defer_ppm);
 	if (kind == PROVIDER_KINDS)
 		return NULL;
-	return put_due(session, provider_draw(provider, kind, -1, draw_number(draw, FOR_REPLY)), false, smtp);
+	return put_due(session, words_for(session, provider, kind, draw_number(draw, FOR_REPLY)), false, smtp);
 }
 
 static const struct provider_reply *decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
