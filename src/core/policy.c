@@ -292,6 +292,9 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 		return false;
 	if (forced.accept)
 		return true;
+	/* Of several that ask for later, the earliest phase is the one that can be heard. */
+	if (forced.phase > smtp->phase && session->forced.code && session->forced.phase <= forced.phase)
+		return true;
 	if (forced.phase > smtp->phase) {
 		size_t len = forced.reply.enhanced.len;
 		session->forced.code = (uint16_t)forced.reply.code;
