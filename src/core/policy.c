@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "delay.h"
@@ -234,6 +235,21 @@ static const struct provider_reply *count_connection(struct policy_session *sess
 	return NULL;
 }
 
+/* A profile that is silent about it presents itself as "default" does. */
+static const char *banner_of(const struct policy_session *session)
+{
+	const char *banner = provider_of(session)->banner;
+	if (!banner)
+		banner = provider_at(session->policy->providers, 0)->banner;
+	return banner ? banner : "{mx} ESMTP";
+}
+
+static const char *extensions_of(const struct policy_session *session)
+{
+	const char *extensions = provider_of(session)->extensions;
+	return extensions ? extensions : provider_at(session->policy->providers, 0)->extensions;
+}
+
 static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
 	struct policy_verdict *verdict)
 {
@@ -256,21 +272,17 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
 		verdict->action = PROVIDER_HANG;
 	else
-		give_text(session, verdict, 220, "", provider->banner, (struct span){"", 0}, today);
+		give_text(session, verdict, 220, "", banner_of(session), (struct span){"", 0}, today);
 }
 
 static void decide_helo(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict,
 	const char *today)
 {
-	const struct provider *provider = provider_of(session);
-	if (!smtp->ehlo || !provider->extensions)
-		return;
+	const char *extensions = smtp->ehlo ? extensions_of(session) : "";
 	char text[1024];
-	size_t len = strlen(provider->extensions);
-	if (len > sizeof(text) - 8)
+	if (!extensions)
 		return;
-	memcpy(text, "{mx}\n", 5);
-	memcpy(text + 5, provider->extensions, len + 1);
+	snprintf(text, sizeof(text), "{mx}%s%s", extensions[0] ? "\n" : "", extensions);
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
