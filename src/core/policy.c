@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,12 +245,6 @@ static const char *banner_of(const struct policy_session *session)
 	return banner ? banner : "{mx} ESMTP";
 }
 
-static const char *extensions_of(const struct policy_session *session)
-{
-	const char *extensions = provider_of(session)->extensions;
-	return extensions ? extensions : provider_at(session->policy->providers, 0)->extensions;
-}
-
 static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
 	struct policy_verdict *verdict)
 {
@@ -278,11 +273,17 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 static void decide_helo(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict,
 	const char *today)
 {
-	const char *extensions = smtp->ehlo ? extensions_of(session) : "";
+	const struct provider *provider = provider_of(session);
 	char text[1024];
-	if (!extensions)
-		return;
-	snprintf(text, sizeof(text), "{mx}%s%s", extensions[0] ? "\n" : "", extensions);
+	uint64_t size = provider->limits.message_size;
+	if (!smtp->ehlo)
+		snprintf(text, sizeof(text), "{mx}");
+	else if (provider->extensions)
+		snprintf(text, sizeof(text), "{mx}%s%s", provider->extensions[0] ? "\n" : "",
+			provider->extensions);
+	else
+		snprintf(text, sizeof(text), "{mx}\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS,
+			size ? size : session->policy->profile.limits.message_size);
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
