@@ -50,6 +50,9 @@ struct policy_mx {
 	uint64_t site;                   /* a draw over the site's name; 0 where there is none */
 };
 
+/* What a reply that comes later repeats of an address, with its NUL; more is cut: a session's memory. */
+#define POLICY_MAILBOX_MAX 64
+
 /* A session's part. Zero but for the first group, which the caller fills before the first decision. */
 struct policy_session {
 	const struct policy *policy;
@@ -72,7 +75,7 @@ struct policy_session {
 		uint8_t phase;
 		char enhanced[12];
 	} forced;
-	char mx_name[64], rcpt[64];
+	char mx_name[64], from[POLICY_MAILBOX_MAX], rcpt[POLICY_MAILBOX_MAX];
 };
 
 /* What a decision comes to. */

@@ -143,6 +143,7 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 	const struct source_text ip = source_text(session);
 	const struct reply_facts facts = {
 		.ip = span_of(ip.text),
+		.from = span_of(session->from),
 		.rcpt = rcpt,
 		.domain = at < rcpt.len ? span_from(rcpt, rcpt.len - at) : (struct span){"", 0},
 		.mx = span_of(session->mx_name),
@@ -165,11 +166,12 @@ static void give(struct policy_session *session, struct policy_verdict *verdict,
 	verdict->action = reply->action;
 }
 
-static void keep_rcpt(struct policy_session *session, struct span mailbox)
+static void keep_mailbox(char to[POLICY_MAILBOX_MAX], struct span mailbox)
 {
-	size_t len = mailbox.len < sizeof(session->rcpt) ? mailbox.len : sizeof(session->rcpt) - 1;
-	memcpy(session->rcpt, mailbox.data, len);
-	session->rcpt[len] = '\0';
+	size_t len = mailbox.len < POLICY_MAILBOX_MAX ? mailbox.len : POLICY_MAILBOX_MAX - 1;
+	if (len > 0)
+		memcpy(to, mailbox.data, len);
+	to[len] = '\0';
 }
 
 /*
@@ -456,17 +458,19 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 		decide_injected(session, smtp, now_ms, today, verdict);
 		return;
 	}
+	if (smtp->phase == SMTP_PHASE_MAIL) {
+		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+		keep_mailbox(session->from, smtp->path.mailbox);
+	}
 	verdict->provider = smtp->phase == SMTP_PHASE_RCPT ? mx->provider : provider_of(session);
 	if (decide_injected(session, smtp, now_ms, today, verdict))
 		return;
-	if (smtp->phase == SMTP_PHASE_MAIL)
-		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
 	/* Where the destination was not known for whose it is, the first recipient tells. */
 	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider)
 		now = count_connection(session, mx->provider, mx->site, smtp, now_ms);
 	/* What is said later of the transaction names the recipient that it is said for. */
 	if (smtp->phase == SMTP_PHASE_RCPT && (!session->due || session->due_stays))
-		keep_rcpt(session, smtp->path.mailbox);
+		keep_mailbox(session->rcpt, smtp->path.mailbox);
 	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
 	switch (smtp->phase) {
@@ -534,7 +538,7 @@ void policy_forget(struct policy_session *session)
 	if (!session->due_stays)
 		session->due = NULL;
 	session->forced.code = 0;
-	session->rcpt[0] = '\0';
+	session->from[0] = session->rcpt[0] = '\0';
 }
 
 void policy_session_done(struct policy_session *session, uint64_t now_ms)
