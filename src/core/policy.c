@@ -198,6 +198,16 @@ static const struct provider_reply *words_for(
 	return reply ? reply : provider_draw(provider_at(session->policy->providers, 0), kind, -1, draw);
 }
 
+/* The same; those that are said at this phase first, where a limit can be passed at more than one. */
+static const struct provider_reply *words_at(const struct policy_session *session,
+	const struct provider *provider, enum provider_kind kind, enum smtp_phase phase, uint64_t draw)
+{
+	const struct provider *fallback = provider_at(session->policy->providers, 0);
+	const struct provider *speaker = provider->weight[kind] ? provider : fallback;
+	const struct provider_reply *reply = provider_draw(speaker, kind, (int)phase, draw);
+	return reply ? reply : provider_draw(speaker, kind, -1, draw);
+}
+
 /* A limit was passed. The return is what is for now. */
 static const struct provider_reply *breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
 	const struct smtp *smtp, uint64_t now_ms)
@@ -206,7 +216,11 @@ static const struct provider_reply *breach(struct policy_session *session, const
 		kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
 	if (session->entry && kind != PROVIDER_REPUTATION)
 		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
-	return put_due(session, words_for(session, provider, kind, draw_next(session, FOR_REPLY)), stays, smtp);
+	uint64_t draw = draw_next(session, FOR_REPLY);
+	const struct provider_reply *reply = kind == PROVIDER_SIZE
+		? words_at(session, provider, kind, smtp->phase, draw)
+		: words_for(session, provider, kind, draw);
+	return put_due(session, reply, stays, smtp);
 }
 
 /* Counts this connection with its provider and site, once that is known; the return is what is for now. */
