@@ -27,6 +27,19 @@ enum purpose {
 	FOR_ID,
 };
 
+/* What a provider takes, the engine must not refuse in words of its own before the provider is asked. */
+static void leave_to_providers(struct policy *policy)
+{
+	struct smtp_limits *limits = &policy->profile.limits;
+	for (size_t i = 0; policy->providers && i < provider_count(policy->providers); i++) {
+		const struct provider_limits *theirs = &provider_at(policy->providers, i)->limits;
+		if (theirs->message_size >= limits->message_size)
+			limits->message_size = theirs->message_size + 1;
+		if (theirs->recipients_per_message >= limits->recipients)
+			limits->recipients = theirs->recipients_per_message + 1;
+	}
+}
+
 struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
@@ -42,6 +55,7 @@ struct policy *policy_new(const struct conf *conf, struct provider_set *provider
 		.banner = "ESMTP",
 		.limits = smtp_limits_default,
 	};
+	leave_to_providers(policy);
 	policy->serial = serial;
 	policy->references = 1;
 	return policy;
