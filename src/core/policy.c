@@ -290,11 +290,12 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 	if (provider)
 		now = count_connection(session, provider, session->dialled.site, smtp, now_ms);
 	provider = provider_of(session);
+	uint64_t draw = draw_next(session, FOR_FAULT);
 	if (now)
 		give(session, verdict, now, smtp, today);
-	else if (draw_hits(draw_next(session, FOR_FAULT), provider->refuse_ppm))
+	else if (draw_hits(draw, provider->refuse_ppm))
 		verdict->action = PROVIDER_RESET;
-	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
+	else if (draw_hits(draw, provider->refuse_ppm + provider->black_hole_ppm))
 		verdict->action = PROVIDER_HANG;
 	else
 		give_text(session, verdict, 220, "", banner_of(session), (struct span){"", 0}, today);
@@ -446,9 +447,14 @@ static void decide_weather(struct policy_session *session, const struct smtp *sm
 	const struct provider_delay *delay = &provider->delays[smtp->phase];
 	if (delay->form != PROVIDER_DELAY_NONE)
 		verdict->delay_ms += delay_draw(delay, draw_next(session, FOR_DELAY));
+	uint64_t draw = provider->fault_count ? draw_next(session, FOR_FAULT) : 0;
+	uint32_t odds_ppm = 0;
 	for (size_t i = 0; i < provider->fault_count; i++) {
-		if (provider->faults[i].phase != smtp->phase ||
-			!draw_hits(draw_next(session, FOR_FAULT), provider->faults[i].odds_ppm))
+		if (provider->faults[i].phase != smtp->phase)
+			continue;
+		/* One draw for all, so that each has its odds exactly, whatever comes before it. */
+		odds_ppm += provider->faults[i].odds_ppm;
+		if (!draw_hits(draw, odds_ppm))
 			continue;
 		verdict->faulted = true;
 		verdict->fault = provider->faults[i].form;
