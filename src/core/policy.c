@@ -500,8 +500,12 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	if (decide_injected(session, smtp, now_ms, today, verdict))
 		return;
 	/* Where the destination was not known for whose it is, the first recipient tells. */
-	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider)
+	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider) {
 		now = count_connection(session, mx->provider, mx->site, smtp, now_ms);
+		/* What was not asked at MAIL, since nobody knew of whom. */
+		if (!now)
+			now = decide_mail(session, smtp, now_ms);
+	}
 	/* What is said later of the transaction names the recipient that it is said for. */
 	if (smtp->phase == SMTP_PHASE_RCPT && (!session->due || session->due_stays))
 		keep_mailbox(session->rcpt, smtp->path.mailbox);
