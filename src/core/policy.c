@@ -488,8 +488,9 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	if (smtp->phase == SMTP_PHASE_CONNECT) {
 		decide_connect(session, smtp, now_ms, today, verdict);
 		verdict->provider = provider_of(session);
-		decide_weather(session, smtp, verdict);
-		decide_injected(session, smtp, now_ms, today, verdict);
+		/* Known for whose it is only now; what is injected comes before all else, here too. */
+		if (!decide_injected(session, smtp, now_ms, today, verdict))
+			decide_weather(session, smtp, verdict);
 		return;
 	}
 	if (smtp->phase == SMTP_PHASE_MAIL) {
