@@ -230,8 +230,10 @@ static const struct provider_reply *breach(struct policy_session *session, const
 	if (session->entry && kind != PROVIDER_REPUTATION)
 		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
 	uint64_t draw = draw_next(session, FOR_REPLY);
+	enum smtp_phase size_phase =
+		smtp->phase == SMTP_PHASE_END_OF_DATA ? SMTP_PHASE_END_OF_DATA : SMTP_PHASE_MAIL;
 	const struct provider_reply *reply = kind == PROVIDER_SIZE
-						     ? words_at(session, provider, kind, smtp->phase, draw)
+						     ? words_at(session, provider, kind, size_phase, draw)
 						     : words_for(session, provider, kind, draw);
 	return put_due(session, reply, stays, smtp);
 }
@@ -315,7 +317,7 @@ static void decide_helo(struct policy_session *session, const struct smtp *smtp,
 			provider->extensions);
 	else
 		snprintf(text, sizeof(text), "{mx}\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS,
-			size ? size : session->policy->profile.limits.message_size);
+			size ? size : smtp_limits_default.message_size);
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
