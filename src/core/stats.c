@@ -317,3 +317,13 @@ void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
 	kernel->repairs = load(&header->repairs);
 	kernel->starts = load(&header->starts);
 }
+
+void stats_kernel_last(const struct stats *stats, struct stats_kernel *kernel)
+{
+	struct header *header = stats->memory;
+	stats_kernel_read(stats, kernel);
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		kernel->packets[i] = load(&header->counters[i].packets);
+		kernel->bytes[i] = load(&header->counters[i].bytes);
+	}
+}

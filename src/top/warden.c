@@ -88,6 +88,14 @@ static void warden_read_kernel(struct warden *warden)
 	stats_kernel_write(&warden->counts.stats, kernel);
 }
 
+/* There is no table any more: what it counted is kept, and the next one begins at 0. */
+static void warden_table_gone(struct warden *warden)
+{
+	stats_kernel_restart(&warden->counts.stats);
+	memset(warden->kernel.packets, 0, sizeof(warden->kernel.packets));
+	memset(warden->kernel.bytes, 0, sizeof(warden->kernel.bytes));
+}
+
 static int warden_arm(struct warden *warden, struct err *err)
 {
 	warden->guard = guard_new(err);
@@ -99,9 +107,8 @@ static int warden_arm(struct warden *warden, struct err *err)
 		code = guard_arm(warden->guard, warden->rules, err);
 	if (code < 0)
 		return code;
-	/* Without a table before, the kernel's counters begin at 0 again. */
 	if (!before.armed)
-		stats_kernel_restart(&warden->counts.stats);
+		warden_table_gone(warden);
 	warden_read_kernel(warden);
 	log_info("guard-armed table=\"inet %s\" owner=%s persist=%s exclude=%zu", RULESET_TABLE,
 		warden->kernel.owner ? "yes" : "no", warden->kernel.persist ? "yes" : "no",
@@ -120,7 +127,7 @@ static void warden_verify(evutil_socket_t fd, short what, void *arg)
 	if (code == -ENOENT || code == -EPROTO) {
 		log_error("guard-changed %s", err.text);
 		if (code == -ENOENT)
-			stats_kernel_restart(&warden->counts.stats);
+			warden_table_gone(warden);
 		warden->kernel.repairs++;
 		if (guard_arm(warden->guard, warden->rules, &err) < 0)
 			log_error("guard-not-repaired %s", err.text);
@@ -390,13 +397,9 @@ static int warden_begin(struct warden *warden, struct err *err)
 		code = counts_open(&warden->counts, warden->conf, err);
 	if (code < 0)
 		return code;
-	struct stats_kernel before;
-	stats_kernel_read(&warden->counts.stats, &before);
-	warden->kernel = (struct stats_kernel){
-		.repairs = before.repairs,
-		.starts = before.starts,
-		.diverting = !warden->options->no_divert,
-	};
+	stats_kernel_last(&warden->counts.stats, &warden->kernel);
+	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = false;
+	warden->kernel.diverting = !warden->options->no_divert;
 	code = responder_sockets_open(&warden->sockets, warden->conf, err);
 	if (code < 0)
 		return code;
