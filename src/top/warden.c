@@ -69,22 +69,24 @@ static void warden_read_kernel(struct warden *warden)
 	struct stats_kernel *kernel = &warden->kernel;
 	struct err err;
 	if (warden->guard) {
+		/* Where the table cannot be read or is gone, nobody may be told that it stands. */
+		struct guard_state state = {false};
 		struct guard_counts counts;
-		struct guard_state state;
-		if (guard_state(warden->guard, &state, &err) < 0 ||
-			guard_counts(warden->guard, &counts, &err) < 0) {
-			log_error("counters-unread %s", err.text);
-			return;
-		}
-		for (int i = 0; i < RULESET_COUNTERS; i++) {
+		int code = guard_state(warden->guard, &state, &err);
+		if (code == 0)
+			code = guard_counts(warden->guard, &counts, &err);
+		for (int i = 0; i < RULESET_COUNTERS && code == 0; i++) {
 			kernel->packets[i] = counts.counters[i].packets;
 			kernel->bytes[i] = counts.counters[i].bytes;
 		}
 		kernel->armed = state.armed;
 		kernel->owner = state.owner;
 		kernel->persist = state.persist;
+		if (code == 0)
+			kernel->read_s = (uint64_t)time(NULL);
+		else
+			log_error("counters-unread %s", err.text);
 	}
-	kernel->read_s = (uint64_t)time(NULL);
 	stats_kernel_write(&warden->counts.stats, kernel);
 }
 
