@@ -217,6 +217,9 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		event_del(warden->on_channel);
 		return;
 	}
+	/* No message to the warden has any: a descriptor that came all the same must not stay. */
+	for (size_t i = 0; i < message.fd_count; i++)
+		close(message.fds[i]);
 	switch (message.type) {
 	case CONTROL_READY:
 		if (!warden->announced)
