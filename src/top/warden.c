@@ -261,8 +261,10 @@ static void warden_start_responder(struct warden *warden)
 			&warden->responder, &warden->sockets, (uint64_t)warden->started, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
-	/* A child that was forked and could not be set up ends by itself: SIGCHLD. */
-	if (code < 0 && warden->responder.pid <= 0)
+	/* A child that was forked and could not be set up would wait for the rest; SIGCHLD tells its end. */
+	if (code < 0 && warden->responder.pid > 0)
+		kill(warden->responder.pid, SIGKILL);
+	else if (code < 0)
 		event_add(warden->on_restart, &(struct timeval){RESTART_MAX_MS / 1000, 0});
 }
 
