@@ -166,7 +166,8 @@ static void warden_reload(struct warden *warden)
 		rules = ruleset_new(conf, &err);
 		code = rules ? 0 : -ENOMEM;
 	}
-	if (code == 0 && warden->guard)
+	bool armed = code == 0 && warden->guard;
+	if (armed)
 		code = guard_arm(warden->guard, rules, &err);
 	if (code == 0)
 		code = responder_process_configure(&warden->responder, conf->file, text, len, &err);
@@ -175,6 +176,10 @@ static void warden_reload(struct warden *warden)
 		ruleset_free(rules);
 		conf_unref(conf);
 		free(text);
+		/* The new rules may stand by now, with exclusions that are not to be. */
+		struct err again;
+		if (armed && guard_arm(warden->guard, warden->rules, &again) < 0)
+			log_error("guard-not-restored %s", again.text);
 		err_prefix(&err, code, "not reloaded, the old configuration stands");
 		log_error("%s", err.text);
 		warden_answer_reload(warden, code, err.text);
