@@ -122,6 +122,12 @@ bool stats_attach(struct stats *stats, void *memory, size_t size)
 	const struct header *header = memory;
 	if (size < PAGE || header->magic != STATS_MAGIC || header->version != STATS_VERSION)
 		return false;
+	/* The file may hold anything: sizes are believed only within what a configuration can ask for. */
+	if (header->layout.blocks > CONF_WORKERS_MAX)
+		return false;
+	for (int i = 0; i < STATS_TABLES; i++)
+		if (header->layout.rows[i] < 1 || header->layout.rows[i] > CONF_ROWS_MAX)
+			return false;
 	if (stats_size(&header->layout) != size)
 		return false;
 	*stats = (struct stats){memory, header->layout};

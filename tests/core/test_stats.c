@@ -161,6 +161,13 @@ START_TEST(attach_refuses_what_is_none)
 	ck_assert_uint_eq(stats_since(&again), 1000);
 	ck_assert(!stats_attach(&again, stats.memory, size - 4096));
 	ck_assert(!stats_attach(&again, stats.memory, 10));
+	/* Of a damaged file: sizes that no computing with them comes to an end. */
+	struct stats_layout wild = {.blocks = 2, .rows = {0x7ffffffe, 50, 20}};
+	struct stats damaged;
+	stats_format(&damaged, region_new(&layout), &layout, 1000);
+	memcpy((char *)damaged.memory + 12, &wild, sizeof(wild));
+	ck_assert(!stats_attach(&again, damaged.memory, size));
+	munmap(damaged.memory, size);
 	memset(stats.memory, 0, 8);
 	ck_assert(!stats_attach(&again, stats.memory, size));
 	stats_drop(&stats);
