@@ -159,4 +159,10 @@ void stats_kernel_reset(const struct stats *stats);
 void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel);
 void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel);
 
+/*
+ * What stats_kernel_write() wrote last, without what tables now gone had counted: where a writer goes on, in this
+ * process or the next.
+ */
+void stats_kernel_last(const struct stats *stats, struct stats_kernel *kernel);
+
 #endif

@@ -42,10 +42,13 @@ struct control_message {
 /* Makes the pair; [0] is the warden's end. 0 or a negative errno, err filled. */
 int control_pair(int fds[2], struct err *err);
 
-/* Sends; the descriptors stay the caller's. 0 or a negative errno. */
+/* Sends, waiting for room; the descriptors stay the caller's. 0 or a negative errno. */
 int control_send(int fd, const struct control_message *message, struct err *err);
 
-/* A message without descriptors. */
+/*
+ * A message without descriptors, for a process that is at work: it does not wait for room, lest both ends wait
+ * for each other. -EAGAIN when there is none: the message is lost.
+ */
 int control_say(int fd, enum control_type type, int32_t code, const char *text, struct err *err);
 
 /*

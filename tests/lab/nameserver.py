@@ -16,6 +16,7 @@ server:
     database: ""
     pidfile: ""
     xfrdfile: ""
+    xfrdir: "{directory}"
     zonelistfile: "{directory}/zone.list"
     hide-version: yes
     rrl-ratelimit: 0
