@@ -17,6 +17,22 @@ static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t d
 	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
 }
 
+/* A reply of the kind at one of the phases from first to last. */
+static const struct provider_reply *draw_between(const struct provider *provider, enum provider_kind kind, int first,
+	int last, uint64_t draw)
+{
+	uint64_t sum = 0;
+	for (int phase = first; phase <= last; phase++)
+		sum += provider->weight_at[kind][phase];
+	uint64_t at = draw_below(draw, sum);
+	for (int phase = first; phase <= last; phase++) {
+		if (at < provider->weight_at[kind][phase])
+			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
+		at -= provider->weight_at[kind][phase];
+	}
+	return NULL;
+}
+
 /* Odds that are used up at MAIL, of those that a provider has in all. */
 struct odds {
 	uint32_t bounce, defer; /* parts per million */
@@ -51,7 +67,8 @@ const struct provider_reply *policy_outcome_mail(struct policy_session *session,
 	enum provider_kind kind = kind_of(draw, odds.bounce, odds.defer);
 	if (kind == PROVIDER_KINDS)
 		return NULL;
-	return provider_draw(provider, kind, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
+	/* What a provider says before MAIL comes here, too: a message is drawn for, not a connection. */
+	return draw_between(provider, kind, 0, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
 }
 
 /* Of those who passed MAIL: so that over all, each kind has the odds that the profile gives. */
@@ -59,22 +76,6 @@ static uint32_t part_left(uint32_t ppm, uint32_t had, struct odds all_had)
 {
 	uint32_t passed = 1000000 - all_had.bounce - all_had.defer;
 	return passed ? (uint32_t)((uint64_t)(ppm - had) * 1000000 / passed) : 0;
-}
-
-/* A reply of the kind that comes after MAIL. */
-static const struct provider_reply *draw_after_mail(
-	const struct provider *provider, enum provider_kind kind, uint64_t draw)
-{
-	uint64_t sum = 0;
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++)
-		sum += provider->weight_at[kind][phase];
-	uint64_t at = draw_below(draw, sum);
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++) {
-		if (at < provider->weight_at[kind][phase])
-			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
-		at -= provider->weight_at[kind][phase];
-	}
-	return NULL;
 }
 
 const struct provider_reply *policy_outcome_rcpt(
@@ -97,5 +98,6 @@ const struct provider_reply *policy_outcome_rcpt(
 	uint64_t among = draw_number(draw, FOR_REPLY);
 	if (provider->weight[kind] == 0)
 		return provider_draw(provider_at(session->policy->providers, 0), kind, -1, among);
-	return after_mail ? draw_after_mail(provider, kind, among) : provider_draw(provider, kind, -1, among);
+	return after_mail ? draw_between(provider, kind, SMTP_PHASE_RCPT, SMTP_PHASE_END_OF_DATA, among)
+			  : provider_draw(provider, kind, -1, among);
 }
