@@ -7,8 +7,8 @@
 
 #include "toml_node.h"
 
-#define TREE_ITEMS(...)                                       \
-	.items = (const struct toml_node[]){__VA_ARGS__},     \
+#define TREE_ITEMS(...)                                   \
+	.items = (const struct toml_node[]){__VA_ARGS__}, \
 	.count = sizeof((const struct toml_node[]){__VA_ARGS__}) / sizeof(struct toml_node)
 
 /* clang-format off */

@@ -272,7 +272,8 @@ static const struct {
 	{REPLY("kind = \"bounce\"\ncode = 550\ntext = \"\"\n"),
 		"f.toml:4: provider \"x\": reply has an empty text; write what the provider says"},
 	{REPLY("kind = \"bounce\"\ncode = 550\ntext = \"a\\r\\nb\"\n"),
-		"f.toml:7: provider \"x\": text is wrong: a CR would break the reply; divide lines by \\n alone"},
+		"f.toml:7: provider \"x\": text is wrong: a CR would break the reply; divide lines by \\n "
+		"alone"},
 	{REPLY("kind = \"bounce\"\naction = \"close\"\ncode = 550\ntext = \"no\"\n"),
 		"f.toml:4: provider \"x\": reply with an action that says nothing has words; leave code, "
 		"enhanced "
