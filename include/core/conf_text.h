@@ -22,4 +22,10 @@ int conf_text_path(const char *text, struct err *err) MX_MUST_CHECK;
 /* A user's name other than root, or "". */
 int conf_text_user(const char *text, struct err *err) MX_MUST_CHECK;
 
+/* A file's path, absolute or relative, or "". */
+int conf_text_file(const char *text, struct err *err) MX_MUST_CHECK;
+
+/* Addresses of name servers, divided by commas, each perhaps with a port as in [2001:db8::53]:5353; or "". */
+int conf_text_servers(const char *text, struct err *err) MX_MUST_CHECK;
+
 #endif

@@ -127,6 +127,7 @@ const struct conf_key conf_keys[] = {
 		.kind = &conf_kind_text,
 		STORED(answer.responses),
 		.preset = STRING(""),
+		.check = conf_text_file,
 		.example = "\"responses.toml\"",
 		.meaning = "The smart sink's file, unchanged; \"\" is none. Relative to this file.",
 	},
@@ -135,6 +136,7 @@ const struct conf_key conf_keys[] = {
 		.kind = &conf_kind_text,
 		STORED(answer.providers),
 		.preset = STRING(""),
+		.check = conf_text_file,
 		.example = "\"providers.toml\"",
 		.meaning = "A file of further provider profiles; \"\" is none. Relative to this file.\n"
 			   "Profiles may stand in this file as well: [provider.\"name\"].",
@@ -173,6 +175,7 @@ const struct conf_key conf_keys[] = {
 		.kind = &conf_kind_text,
 		STORED(dns.servers),
 		.preset = STRING(""),
+		.check = conf_text_servers,
 		.example = "\"192.0.2.53\"",
 		.meaning = "The name servers that are asked for MX hosts, divided by commas; \"\" is as\n"
 			   "resolv.conf says.",

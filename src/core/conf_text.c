@@ -1,5 +1,6 @@
 #include "conf_text.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -87,5 +88,57 @@ int conf_text_user(const char *text, struct err *err)
 			"\"%.64s\" is not a user's name; write a name such as \"mxmirage\", no "
 			"number",
 			text);
+	return 0;
+}
+
+int conf_text_file(const char *text, struct err *err)
+{
+	size_t len = strlen(text);
+	if (len >= PATH_MAX)
+		return err_set(err, -EINVAL, "a path of %zu bytes is too long; %d are possible", len, PATH_MAX - 1);
+	if (len && text[len - 1] == '/')
+		return err_set(err, -EINVAL, "\"%.64s\" is a directory's path; name a file in it", text);
+	return 0;
+}
+
+/* One server: an IPv4 address or an IPv6 one, with a port or without. */
+static bool is_server(const char *text, size_t len)
+{
+	char address[64];
+	unsigned char parsed[16];
+	if (len == 0 || len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	char *host = address, *port = NULL, *bracket = strchr(address, ']');
+	if (address[0] == '[' && bracket) {
+		host = address + 1;
+		*bracket = '\0';
+		port = bracket[1] == ':' ? bracket + 2 : NULL;
+		if (bracket[1] && !port)
+			return false;
+	} else if (inet_pton(AF_INET6, host, parsed) != 1 && strchr(host, ':')) {
+		port = strchr(host, ':') + 1;
+		port[-1] = '\0';
+	}
+	if (port && (!*port || strlen(port) > 5 || strspn(port, DIGITS) != strlen(port)))
+		return false;
+	return inet_pton(AF_INET, host, parsed) == 1 || inet_pton(AF_INET6, host, parsed) == 1;
+}
+
+int conf_text_servers(const char *text, struct err *err)
+{
+	const char *at = text;
+	while (*text) {
+		size_t len = strcspn(at, ",");
+		if (!is_server(at, len))
+			return err_set(err, -EINVAL,
+				"\"%.64s\" holds what is no server's address; write IP addresses divided by commas, "
+				"such as \"192.0.2.53,192.0.2.54:5353\"",
+				text);
+		if (!at[len])
+			break;
+		at += len + 1;
+	}
 	return 0;
 }

@@ -45,7 +45,7 @@ START_TEST(defaults_are_these)
 	ck_assert_uint_eq(conf->listen.port_last, 4032);
 	ck_assert_uint_eq(conf->listen.workers, 3);
 	ck_assert_int_eq(conf->guard.on_stop, CONF_ON_STOP_KEEP);
-	ck_assert_int_eq(conf->answer.mode, CONF_ANSWER_SINK);
+	ck_assert_int_eq(conf->answer.mode, CONF_ANSWER_SMART);
 	ck_assert_uint_eq(conf->answer.seed, 1);
 	ck_assert_str_eq(conf->answer.hostname, "mx.mxmirage.test");
 	ck_assert_str_eq(conf->admin.socket, "/run/mxmirage/control.sock");
@@ -127,7 +127,8 @@ START_TEST(every_row_is_complete)
 		ck_assert_uint_gt(strlen(key->example), 0);
 		ck_assert_uint_gt(strlen(key->meaning), 0);
 		ck_assert_int_eq(key->check != NULL, key->kind == &conf_kind_text);
-		ck_assert_int_eq(key->choices != NULL, key->kind == &conf_kind_choice);
+		ck_assert_int_eq(key->choices != NULL,
+			key->kind == &conf_kind_choice || key->kind == &conf_kind_words);
 		if (key->kind == &conf_kind_number)
 			ck_assert(key->size == 4 ? key->max <= UINT32_MAX : key->size == 8);
 	}

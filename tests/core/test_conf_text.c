@@ -13,6 +13,18 @@ static const struct {
 	const char *text;
 	const char *says; /* what the error must hold; NULL where the text is good */
 } cases[] = {
+	{conf_text_file, "", NULL},
+	{conf_text_file, "responses.toml", NULL},
+	{conf_text_file, "/etc/mxmirage/responses.toml", NULL},
+	{conf_text_file, "/etc/mxmirage/", "directory's path"},
+	{conf_text_servers, "", NULL},
+	{conf_text_servers, "192.0.2.53", NULL},
+	{conf_text_servers, "192.0.2.53:5353,2001:db8::53,[2001:db8::53]:53", NULL},
+	{conf_text_servers, "192.0.2.53,", "no server's address"},
+	{conf_text_servers, "192.0.2.53:", "no server's address"},
+	{conf_text_servers, "192.0.2.53:x", "no server's address"},
+	{conf_text_servers, "[2001:db8::53]53", "no server's address"},
+	{conf_text_servers, "ns.example", "no server's address"},
 	{conf_text_hostname, "mx.mxmirage.test", NULL},
 	{conf_text_hostname, "localhost", NULL},
 	{conf_text_hostname, "3com.example", NULL},

@@ -37,7 +37,7 @@ static const struct {
 	{"[divert.lan]\nx = 1\n", "f.toml:1: unknown key \"lan\" in [divert]; there are ports, exclude"},
 	{"[Divert]\n", "f.toml:1: unknown section [Divert] (did you mean [divert]?)"},
 	{"\n[banana]\n", "f.toml:2: unknown section [banana]; there are divert, listen, guard, "
-			 "answer, admin, counts, responder"},
+			 "answer, dns, admin, counts, responder"},
 	{"ports = [25]\n", "f.toml:1: key \"ports\" stands outside a section; put it below [divert]"},
 	{"divert = 1\n", "f.toml:1: \"divert\" is a section; write [divert] on a line of its own "
 			 "and its keys below"},
@@ -97,7 +97,10 @@ static const struct {
 	{"[guard]\non_stop = \"remvoe\"\n", "f.toml:2: guard.on_stop = \"remvoe\" is not possible; "
 					    "write \"keep\" or \"remove\" "
 					    "(did you mean \"remove\"?)"},
-	{"[answer]\nmode = \"smart\"\n", "f.toml:2: answer.mode = \"smart\" is not possible; write \"sink\""},
+	{"[answer]\nmode = \"clever\"\n",
+		"f.toml:2: answer.mode = \"clever\" is not possible; write \"smart\" or \"sink\""},
+	{"[answer]\nforced = [\"word\"]\n",
+		"f.toml:2: answer.forced: \"word\" is not possible; there are \"words\", \"codes\", \"simulators\""},
 	{"[answer]\nhostname = \"192.0.2.1\"\n", "f.toml:2: answer.hostname: \"192.0.2.1\" ends in "
 						 "a number as an address does; write a host "
 						 "name such as \"mx.example.test\""},
