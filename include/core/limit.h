@@ -3,8 +3,8 @@
  * all workers: each entry is a few atomic numbers in a cache line of its own. Bounded; where there is no
  * room, new senders are not limited and that is counted. What to answer is not decided here.
  *
- * Times are milliseconds of one monotonic clock; the caller reads it, this module does not. Workers may be
- * some milliseconds apart.
+ * Times are milliseconds of one monotonic clock; the caller reads it, this module does not. It is to be
+ * read for the event: a time that is more than 10 ms old may count against the sender.
  *
  * Every function takes NULL for an entry: a sender that has none is never limited.
  */
@@ -19,8 +19,8 @@
 
 struct limit_table;
 
-/* Entries are rounded up to a power of two, at least 16. NULL when out of memory. */
-struct limit_table *limit_table_new(size_t entries);
+/* Room for about so many senders at once; memory is used as they come. NULL when out of memory. */
+struct limit_table *limit_table_new(size_t senders);
 void limit_table_free(struct limit_table *table);
 
 /* Forgets everything: counters to nothing. Connections that are open stay counted. */

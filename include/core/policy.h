@@ -22,6 +22,7 @@ struct policy_state {
 	struct limit_table *limits;
 	struct attempt_table *attempts;
 	struct injections *injections; /* injection.h */
+	uint64_t sessions;             /* begun so far; private */
 };
 
 int policy_state_init(struct policy_state *state, struct err *err) MX_MUST_CHECK;

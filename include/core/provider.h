@@ -20,6 +20,13 @@
  *	max_deliveries_per_connection = 50
  *	provider_connection_limit = 5
  *	max_message_rate = "100/min"
+ *	max_message_size = 157286400          # octets
+ *	reputation_after = 10                 # violations of limits within the hour
+ *	reputation_recovers = "1h"
+ *	greylist = "5m"
+ *	refuse = 0.5                          # percent of connections, as is black_hole
+ *	delay = {connect = "2s", rcpt = "100ms..1s", end_of_data = "lognormal(2s, 0.8)"}
+ *	fault = [{form = "reset", phase = "data", odds = 0.1}]
  *	[[provider."google".reply]]
  *	phase = "rcpt"
  *	kind = "bounce"
@@ -29,6 +36,8 @@
  *	weight = 3
  *	source = "G"
  *	seen = "2026-02"
+ *
+ * Shaping files' keys that concern the sender alone (enable_tls, idle_timeout, automation …) are passed over.
  */
 #ifndef MX_PROVIDER_H
 #define MX_PROVIDER_H
@@ -74,11 +83,11 @@ struct provider_reply {
 	enum provider_kind kind;
 	enum smtp_phase phase;
 	enum provider_action action;
-	unsigned code;        /* 400 to 599 */
+	unsigned code;        /* 400 to 599; 0 with an action that says nothing */
 	const char *enhanced; /* "4.7.28"; "" = the reply has none */
 	const char *text;     /* with placeholders (reply_text.h); lines divided by '\n' */
 	uint32_t weight;      /* among the replies of its kind (and phase, where a limit asks for one); at least 1 */
-	const char *wording;  /* "current" or "old" */
+	const char *wording;  /* "current" or "old", where one text has taken another's place; else "" */
 	const char *source;   /* tag, as facts give it; "" = the user's own */
 	const char *seen;     /* "2026-02" */
 	const char *file;     /* where it stands */
@@ -167,16 +176,18 @@ void provider_set_free(struct provider_set *set);
 
 /*
  * Takes in every [provider."…"] of a file's tree; other keys are not looked at. `wordings` chooses among
- * the replies' wordings: "current", "old" or "all". 0, or -EINVAL with err holding file:line and remedy:
- * unknown keys (did you mean), odds over 100, a text that breaks SMTP, a reply that can never be given.
+ * the replies' wordings: "current", "old" or "all"; a reply without one belongs to each. 0, or -EINVAL with
+ * err holding file:line and remedy: unknown keys (did you mean), odds over 100, a text that breaks SMTP, a reply
+ * that can never be given. Then the set is good for provider_set_free() alone, as it is after -ENOMEM.
  */
 int provider_set_add(struct provider_set *set, const char *file, const struct toml_node *root,
 	const char *wordings, struct err *err) MX_MUST_CHECK;
 
 /*
- * Takes in the smart sink's responses.toml (facts/providers.md) unchanged: its [default] odds, its
- * [domain."X"] and its [[bounce."X"]], [[defer."X"]] become providers of the name "domain:X", matched by the
- * recipient's domain alone, whose replies come at the end of data. Malformed entries are mended where that
+ * Takes in the smart sink's responses.toml unchanged: its [domain."X"] and its [[bounce."X"]], [[defer."X"]]
+ * become providers of the name "domain:X", matched by the recipient's domain alone (also where a profile has
+ * that domain), whose replies come at the end of data. Its [default] odds become the provider default's, whose
+ * bounces and deferrals are the sink's two generic ones from then on. Malformed entries are mended where that
  * is obvious and named either way: note() is called once for each, with file, line and what was done.
  */
 int provider_set_add_responses(struct provider_set *set, const char *file, const struct toml_node *root,

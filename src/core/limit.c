@@ -7,10 +7,14 @@
 #define HOUR_MS    UINT64_C(3600000)
 #define NS_PER_MS  UINT64_C(1000000)
 #define NS_PER_S   UINT64_C(1000000000)
+#define SLACK_NS   (10 * NS_PER_MS)
 #define CACHE_LINE 64
 
 /* Entries looked at for one key. */
 #define WINDOW 16
+
+/* Half of the entries stay free, so that hardly any key finds its window full before the table is. */
+#define ENTRIES_PER_SENDER 2
 
 /* Looks at a taken turn before giving up: some microseconds, where a turn takes a tenth of one. */
 #define TURN_LOOKS 2000
@@ -81,10 +85,10 @@ static void raise_to(_Atomic uint64_t *value, uint64_t least)
 		;
 }
 
-struct limit_table *limit_table_new(size_t entries)
+struct limit_table *limit_table_new(size_t senders)
 {
 	size_t count = WINDOW;
-	while (count < entries && count <= SIZE_MAX / 2)
+	while (count / ENTRIES_PER_SENDER < senders && count <= SIZE_MAX / 2)
 		count *= 2;
 	struct limit_table *table = aligned_alloc(CACHE_LINE, sizeof(*table));
 	/* calloc's pages are not there before they are used; one entry more to align them by. */
@@ -263,12 +267,14 @@ struct price {
 
 /*
  * 0 for each_ns where there is no limit. A division that leaves a rest makes events cheaper by less than a
- * nanosecond each, in the sender's favour; the burst is `count` exactly all the same.
+ * nanosecond each, in the sender's favour. The slack is for workers whose clocks are read at different
+ * moments; it is less than an event's price, so that the burst is `count` exactly all the same.
  */
 static struct price price_of(struct rate rate)
 {
 	uint64_t each_ns = rate.count ? rate.period_s * NS_PER_S / rate.count : 0;
-	return (struct price){each_ns, each_ns * (rate.count - UINT64_C(1))};
+	uint64_t slack_ns = each_ns / 2 < SLACK_NS ? each_ns / 2 : SLACK_NS;
+	return (struct price){each_ns, each_ns * (rate.count - UINT64_C(1)) + slack_ns};
 }
 
 bool limit_take(struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms)

@@ -232,8 +232,8 @@ static bool count_connection(struct policy_session *session, const struct provid
 static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
 	struct policy_verdict *verdict)
 {
-	struct span source = source_bytes(session);
-	session->id = draw_number(draw_bytes(FOR_ID, source), now_ms ^ (uint64_t)(uintptr_t)session);
+	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
+	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
 	struct span name = session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
 	size_t len = name.len < sizeof(session->mx_name) ? name.len : sizeof(session->mx_name) - 1;
 	memcpy(session->mx_name, name.data, len);
@@ -353,8 +353,6 @@ static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp,
 {
 	const struct policy *policy = session->policy;
 	const struct provider *provider = mx->provider;
-	if (!session->provider && count_connection(session, provider, mx->site, smtp, now_ms))
-		return true;
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
 			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false, smtp);
@@ -439,6 +437,9 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 		return;
 	if (smtp->phase == SMTP_PHASE_MAIL)
 		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+	/* Where the destination was not known for whose it is, the first recipient tells. */
+	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider)
+		now |= count_connection(session, mx->provider, mx->site, smtp, now_ms);
 	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
 	switch (smtp->phase) {

@@ -105,19 +105,16 @@ static int by_host(const void *a, const void *b)
 static void settle(struct resolver_lookup *lookup)
 {
 	struct mx_answer *answer = &lookup->answer;
-	if (answer->host_count == 0)
-		return;
 	if (lookup->address_count > 1)
 		qsort(lookup->addresses, lookup->address_count, sizeof(*lookup->addresses), by_host);
 	if (lookup->address_count > 0)
 		answer->status = MX_FOUND;
-	else if (lookup->failed)
-		answer->status = MX_UNKNOWN;
-	else
+	else if (answer->host_count > 0 && !lookup->failed)
 		answer->status = lookup->domain_is_host ? MX_NO_DOMAIN : MX_FOUND;
-	answer->partial |= lookup->failed;
+	/* Otherwise it is what the question for MX has made it, MX_UNKNOWN where that left hosts to be found. */
 	if (answer->status != MX_FOUND)
 		answer->host_count = 0;
+	answer->partial = answer->status == MX_FOUND && (answer->partial || lookup->failed);
 }
 
 static void release(struct resolver_lookup *lookup)

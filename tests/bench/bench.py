@@ -40,6 +40,7 @@ ROWS = [
     Row("1 KB, 50 connections of one message", 1024, ["--connections", "50", "--per-connection", "1"], None),
 ]
 SMALL = ["--size", "1024"]
+POLICY_AT_MOST = 1.15  # CPU of smart mode, of sink mode's
 IDLE_AT_LEAST = 0.85  # rate beside idle connections, of the rate without them
 
 
@@ -76,6 +77,19 @@ def compare(row: Row, args: argparse.Namespace) -> bool:
     line(row.title, cost(floor), describe(their), describe(our), spread(ratios),
          f"<= {row.at_most:.2f}" if row.at_most is not None else "", verdict(held))
     return held is not False
+
+
+def compare_modes(row: Row, args: argparse.Namespace) -> bool:
+    """What the policy costs: smart mode with all profiles loaded, against sink mode."""
+    with Mxmirage() as sink, Mxmirage(smart=True) as smart:
+        options = ["--size", str(row.size), *row.options]
+        runs = [[load(args.load, one, options, args.seconds) for one in (sink, smart)] for _ in range(args.runs)]
+    plain, clever = zip(*runs)
+    ratios = [c["us"] / p["us"] for p, c in zip(plain, clever)]
+    held = median(ratios) <= POLICY_AT_MOST
+    line(row.title + ", smart", "", describe(plain), describe(clever), spread(ratios), f"<= {POLICY_AT_MOST:.2f}",
+         verdict(held))
+    return held
 
 
 def beside_idle(sink, idle: int, runs: int, args: argparse.Namespace) -> tuple[list, list]:
@@ -158,6 +172,8 @@ def main() -> int:
     line("", "raw", "smtp-sink", "mxmirage", "ratio", "target")
     try:
         held = [compare(row, args) for row in ROWS] + [idle_rows(args)]
+        line("", "", "sink mode", "smart mode", "ratio", "target")
+        held += [compare_modes(row, args) for row in ROWS[:2]]
     except Void as void:
         print(f"bench: void: {void}", file=sys.stderr)
         return 2

@@ -100,12 +100,26 @@ class SmtpSink:
         return None
 
 
+# Everything that smart mode does for a message, with odds and limits that let it through: all profiles loaded,
+# the recipient's provider found, an outcome drawn, rate and size held against limits.
+SMART = """
+[provider."bench"]
+domains = ["example.com"]
+bounce = 0.0001
+max_message_rate = "1000000000/s"
+max_message_size = 1000000000
+"""
+
+
 class Mxmirage:
     """The responder alone is measured: it is the warden's only child."""
 
-    name = "mxmirage"
-    port = 4025
     binary = "mxmirage"
+
+    def __init__(self, smart: bool = False) -> None:
+        self.name = "smart mode" if smart else "mxmirage"
+        self.port = 4026 if smart else 4025
+        self.answer = 'mode = "smart"\n' + SMART if smart else 'mode = "sink"\n'
 
     def __enter__(self) -> "Mxmirage":
         self.directory = tempfile.TemporaryDirectory(prefix="mxmirage-bench-")
@@ -114,7 +128,8 @@ class Mxmirage:
         self.conf = where / "mxmirage.toml"
         self.conf.write_text(f'[listen]\nports = "{self.port}"\nworkers = 1\n'
                              f'[admin]\nsocket = "{where}/control.sock"\n'
-                             f'[counts]\nfile = "{where}/counts"\n')
+                             f'[counts]\nfile = "{where}/counts"\n'
+                             f'[answer]\n{self.answer}')
         self.log = open(where / "log", "w+")
         self.process = subprocess.Popen(
             pinned(SINK_CPU, [self.binary, "run", "--no-divert", "-c", str(self.conf)]),

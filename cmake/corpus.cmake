@@ -1,0 +1,15 @@
+# Writes OUTPUT, a C array of the files in the list FILES, each with its name below rules/. Run by the build as
+# a script: cmake -DOUTPUT=… -DFILES=… -P corpus.cmake
+set(arrays "")
+set(rows "")
+set(index 0)
+foreach(file ${FILES})
+	get_filename_component(name ${file} NAME)
+	file(READ ${file} bytes HEX)
+	string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+	string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+	string(APPEND arrays "static const unsigned char file_${index}[] = {\n${bytes}\n};\n")
+	string(APPEND rows "\t{\"providers/${name}\", (const char *)file_${index}, sizeof(file_${index})},\n")
+	math(EXPR index "${index} + 1")
+endforeach()
+file(WRITE ${OUTPUT} "#include \"corpus.h\"\n\n${arrays}\nconst struct corpus_file corpus_files[] = {\n${rows}\t{0},\n};\n")
