@@ -40,10 +40,10 @@ class Corpus:
 
 
 def _pattern(reply: dict) -> re.Pattern:
-    """A client may show a reply of several lines as one, with each line's enhanced code or without."""
+    """Postfix shows a reply of several lines as one, with code and enhanced code at each; smtplib without the code."""
     enhanced = f"{re.escape(reply['enhanced'])} " if reply["enhanced"] else ""
     lines = []
     for line in reply["text"].split("\n"):
         plain = re.sub(r"\{[a-z]+\}", "\0", line).replace("{{", "{").replace("}}", "}")
         lines.append(enhanced + r"\S*".join(map(re.escape, plain.split("\0"))))
-    return re.compile(f"{reply['code']} " + r"[ \n]".join(lines))
+    return re.compile(f"{reply['code']} " + rf"(?:\n| {reply['code']}[ -])".join(lines))

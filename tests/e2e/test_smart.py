@@ -4,12 +4,12 @@ defers, tries again, bounces and delivers, and the counts agree with its log."""
 from __future__ import annotations
 
 import re
+import time
 import unittest
 from collections import Counter
 
 import scene
 import smart
-import zones
 from lab import wait_until
 from world import World
 
@@ -30,21 +30,22 @@ class HostedTest(unittest.TestCase):
         cls.recipients = [f"user{n}@{d}" for d in HOSTS for n in range(MESSAGES)]
         postfix = world.postfix
         postfix.inject([scene.message(n, r) for n, r in enumerate(cls.recipients)])
-        wait_until(lambda: "said: 4" in postfix.listing(), 20, "a deferred message in the queue")
-        cls.listing = postfix.listing()
-        for _ in range(60):
-            if postfix.queue_length() == 0:
-                break
+        wait_until(cls.both_are_deferred, 20, "deferred messages to both domains in the queue")
+        deadline = time.monotonic() + 120
+        while postfix.queue_length() and time.monotonic() < deadline:
             postfix.flush()
-            try:
-                postfix.wait_delivered(2)
-            except Exception:  # the next round
-                continue
+            time.sleep(0.5)
         postfix.wait_delivered(1)
         world.mxmirage.wait_idle()
         cls.log = postfix.log_since()
         cls.deliveries = [d for d in cls.log.deliveries if d.domain in HOSTS]
         cls.said = [(d, m) for d in cls.deliveries for m in [_SAID.search(d.text)] if m]
+
+    @classmethod
+    def both_are_deferred(cls) -> bool:
+        cls.listing = cls.world.postfix.listing()
+        cls.reasons = re.findall(r"^\s*\((.* said: .*)\)\n\s+(\S+)$", cls.listing, re.MULTILINE)
+        return {recipient.rpartition("@")[2] for _, recipient in cls.reasons} == set(HOSTS)
 
     def test_every_message_ends(self) -> None:
         ended = Counter(d.recipient for d in self.deliveries if d.status in ("sent", "bounced"))
@@ -71,19 +72,15 @@ class HostedTest(unittest.TestCase):
 
     def test_queue_shows_them(self) -> None:
         """postqueue -p: behind each queue id the reason, then the recipient."""
-        reasons = Counter()
-        for reason, recipient in re.findall(r"^\((.*)\)\n\s+(\S+)$", self.listing, re.MULTILINE):
+        for reason, recipient in self.reasons:
             said = _SAID.search(reason)
-            domain = recipient.rpartition("@")[2]
-            if said and domain in HOSTS:
-                reasons[domain] += bool(self.corpora[domain].kinds(int(said["code"]), said["text"]))
-        self.assertEqual(set(reasons), set(HOSTS), self.listing)
-        self.assertTrue(all(reasons.values()), reasons)
+            kinds = self.corpora[recipient.rpartition("@")[2]].kinds(int(said["code"]), said["text"])
+            self.assertIn("defer", kinds, reason)
 
     def test_counts_agree_with_the_log(self) -> None:
         replies = {domain: Counter() for domain in HOSTS}
         for line in self.log.lines:
-            said = re.search(r" host (\S+)\[[^\]]*\] said: ([45])\d\d.* \(in reply to", line)
+            said = re.search(r"\bhost (\S+)\[[^\]]*\] said: ([45])\d\d.* \(in reply to", line)
             if said:
                 domain = smart.WORKSPACE if said[1].endswith(".google.com") else smart.TENANT
                 replies[domain][said[2]] += 1
