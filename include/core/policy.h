@@ -65,7 +65,8 @@ struct policy_session {
 	const struct provider_reply *due; /* to be given when its phase comes */
 	uint64_t id, sender;              /* draws: the session's, the reverse-path's */
 	uint32_t deliveries, asked;
-	bool due_stays; /* due concerns the connection, not the transaction */
+	bool due_stays;  /* due concerns the connection, not the transaction */
+	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
 	/* What a recipient's address asks for, to be given when its phase comes; code 0: nothing. */
 	struct {
 		uint16_t code;

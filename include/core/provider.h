@@ -213,4 +213,7 @@ const struct provider *provider_by_mx(const struct provider_set *set, const stru
 const struct provider_reply *provider_draw(const struct provider *provider, enum provider_kind kind, int phase,
 	uint64_t draw);
 
+/* Whether something that the provider does (odds, a limit) asks for replies of a kind. */
+bool provider_asks(const struct provider *provider, enum provider_kind kind);
+
 #endif

@@ -248,7 +248,7 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 		verdict->action = PROVIDER_RESET;
 	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
 		verdict->action = PROVIDER_HANG;
-	else
+	else if (provider->banner)
 		give_text(session, verdict, 220, "", provider->banner, (struct span){"", 0}, today);
 }
 
@@ -313,10 +313,91 @@ static bool decide_remembered(struct policy_session *session, const struct smtp 
 	return true;
 }
 
+/* The part of the odds of a kind whose replies come at MAIL or before. */
+static uint32_t ppm_at_mail(const struct provider *provider, enum provider_kind kind, uint32_t ppm)
+{
+	uint64_t early = 0;
+	for (int phase = 0; phase <= SMTP_PHASE_MAIL; phase++)
+		early += provider->weight_at[kind][phase];
+	return early ? (uint32_t)(ppm * early / provider->weight[kind]) : 0;
+}
+
+/*
+ * The outcomes that a provider gives at MAIL, where the recipient is not known yet, by a draw over the
+ * reverse-path. Only where the destination tells the provider: what a connection carried before must not matter.
+ */
+static bool draw_mail(struct policy_session *session, const struct smtp *smtp)
+{
+	const struct provider *provider = session->dialled.provider;
+	session->mail_drawn = provider != NULL;
+	if (!provider)
+		return false;
+	uint32_t bounce = ppm_at_mail(provider, PROVIDER_BOUNCE, provider->bounce_ppm),
+		 defer = ppm_at_mail(provider, PROVIDER_DEFER, provider->defer_ppm);
+	if (bounce + defer == 0)
+		return false;
+	uint64_t key = draw_number(session->sender, FOR_MAIL);
+	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, key));
+	enum provider_kind kind = kind_of(draw, bounce, defer);
+	if (kind == PROVIDER_KINDS)
+		return false;
+	return put_due(session, provider_draw(provider, kind, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY)), false,
+		smtp);
+}
+
+/* What is left of odds after a part of them had its chance: of those who passed it. */
+static uint32_t ppm_left(uint32_t ppm, uint32_t had, uint32_t had_in_all)
+{
+	return (uint32_t)((uint64_t)(ppm - had) * 1000000 / (1000000 - had_in_all));
+}
+
+/* A reply of the kind that comes after MAIL. */
+static const struct provider_reply *draw_after_mail(
+	const struct provider *provider, enum provider_kind kind, uint64_t draw)
+{
+	uint64_t sum = 0;
+	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++)
+		sum += provider->weight_at[kind][phase];
+	uint64_t at = draw_below(draw, sum);
+	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++) {
+		if (at < provider->weight_at[kind][phase])
+			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
+		at -= provider->weight_at[kind][phase];
+	}
+	return NULL;
+}
+
+/* The outcome of a recipient, by a draw over sender, recipient and attempt. */
+static bool draw_rcpt(struct policy_session *session, const struct provider *provider, uint64_t key,
+	const struct smtp *smtp)
+{
+	uint32_t bounce = provider->bounce_ppm, defer = provider->defer_ppm;
+	bool after_mail = session->mail_drawn && provider == session->dialled.provider;
+	if (after_mail) {
+		uint32_t bounce_had = ppm_at_mail(provider, PROVIDER_BOUNCE, bounce),
+			 defer_had = ppm_at_mail(provider, PROVIDER_DEFER, defer);
+		if (bounce_had + defer_had >= 1000000)
+			return false;
+		bounce = ppm_left(bounce, bounce_had, bounce_had + defer_had);
+		defer = ppm_left(defer, defer_had, bounce_had + defer_had);
+	}
+	if (bounce + defer == 0)
+		return false;
+	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
+	enum provider_kind kind = kind_of(draw, bounce, defer);
+	if (kind == PROVIDER_KINDS)
+		return false;
+	uint64_t among = draw_number(draw, FOR_REPLY);
+	return put_due(session,
+		after_mail ? draw_after_mail(provider, kind, among) : provider_draw(provider, kind, -1, among), false,
+		smtp);
+}
+
 static bool decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	const struct provider_limits *limits = provider ? &provider->limits : NULL;
+	session->mail_drawn = false;
 	if (!limits)
 		return false;
 	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
@@ -326,7 +407,7 @@ static bool decide_mail(struct policy_session *session, const struct smtp *smtp,
 	if (limits->message_rate.count && session->entry &&
 		!limit_take(session->entry, LIMIT_MESSAGE_RATE, limits->message_rate, now_ms))
 		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
-	return false;
+	return draw_mail(session, smtp);
 }
 
 /*
@@ -369,13 +450,7 @@ static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp,
 				words_for(session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)), false,
 				smtp);
 	}
-	if (provider->bounce_ppm + provider->defer_ppm == 0)
-		return false;
-	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
-	enum provider_kind kind = kind_of(draw, provider->bounce_ppm, provider->defer_ppm);
-	if (kind == PROVIDER_KINDS)
-		return false;
-	return put_due(session, provider_draw(provider, kind, -1, draw_number(draw, FOR_REPLY)), false, smtp);
+	return draw_rcpt(session, provider, key, smtp);
 }
 
 static bool decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)

@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 #include <stddef.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,11 @@ static const struct command commands[] = {
 	{"inject", "[CODE [ENHANCED] [TEXT…]]", "set a temporary behaviour; without a code, list them",
 		ASKS | OPTION_INJECT, 0, 64, command_inject},
 	{"reset", "", "counters and injected behaviour to nothing", ASKS, 0, 0, command_reset},
+	{"replies", "[PROVIDER]", "the replies that providers are known to give",
+		OPTION_JSON | OPTION_RESPONSES, 0, 1, command_replies},
+	{"coverage", "SHAPING.toml...",
+		"which of a sender's patterns some reply sets off; which never fire, and why",
+		OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX, command_coverage},
 	/* The warden's way to start the responder: no summary, not shown. */
 	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
 };
@@ -38,6 +44,8 @@ enum long_option {
 	LONG_NO_DIVERT,
 	LONG_DISARM_ON_EXIT,
 	LONG_DRY_RUN,
+	LONG_CLASSES,
+	LONG_RESPONSES,
 	LONG_HELP,
 	LONG_FROM,
 	LONG_TO,
@@ -82,6 +90,10 @@ static const struct {
 	{OPTION_INJECT, {"delay", required_argument, NULL, LONG_DELAY}, "--delay TIME", "answer so much later"},
 	{OPTION_INJECT, {"action", required_argument, NULL, LONG_ACTION}, "--action ACTION",
 		"reply (default), reply_close, close, reset, hang"},
+	{OPTION_CLASSES, {"classes", required_argument, NULL, LONG_CLASSES}, "--classes FILE",
+		"judge this file of bounce classes, too ([rules] Class = [patterns])"},
+	{OPTION_RESPONSES, {"responses", required_argument, NULL, LONG_RESPONSES}, "--responses FILE",
+		"for comparison: a smart sink's responses.toml in place of the providers"},
 };
 
 /* Where an option's text goes. */
@@ -101,6 +113,8 @@ static const struct {
 	{LONG_FOR, offsetof(struct options, duration)},
 	{LONG_DELAY, offsetof(struct options, delay)},
 	{LONG_ACTION, offsetof(struct options, action)},
+	{LONG_CLASSES, offsetof(struct options, classes_file)},
+	{LONG_RESPONSES, offsetof(struct options, responses_file)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
