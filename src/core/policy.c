@@ -434,9 +434,12 @@ static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp,
 {
 	const struct policy *policy = session->policy;
 	const struct provider *provider = mx->provider;
+	/* In the words of the server that was dialled: whose the recipient is, it does not know. */
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
-			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false, smtp);
+			words_for(session, session->dialled.provider, PROVIDER_MISMATCH,
+				draw_next(session, FOR_REPLY)),
+			false, smtp);
 	const struct provider_limits *limits = &provider->limits;
 	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)
 		return breach(session, provider, PROVIDER_RECIPIENTS, smtp, now_ms);
