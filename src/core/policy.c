@@ -1,11 +1,9 @@
 #include "policy.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "delay.h"
 #include "draw.h"
@@ -25,57 +23,6 @@ enum purpose {
 	FOR_DELAY,
 	FOR_ID,
 };
-
-/* What a provider takes, the engine must not refuse in words of its own before the provider is asked. */
-static void leave_to_providers(struct policy *policy)
-{
-	struct smtp_limits *limits = &policy->profile.limits;
-	for (size_t i = 0; policy->providers && i < provider_count(policy->providers); i++) {
-		const struct provider_limits *theirs = &provider_at(policy->providers, i)->limits;
-		if (theirs->message_size >= limits->message_size)
-			limits->message_size = theirs->message_size + 1;
-		if (theirs->recipients_per_message >= limits->recipients)
-			limits->recipients = theirs->recipients_per_message + 1;
-	}
-}
-
-struct policy *policy_new(
-	const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
-{
-	struct policy *policy = calloc(1, sizeof(*policy));
-	if (!policy) {
-		provider_set_free(providers);
-		err_set(err, -ENOMEM, "policy: out of memory");
-		return NULL;
-	}
-	policy->conf = conf_ref(conf);
-	policy->providers = providers;
-	policy->profile = (struct smtp_profile){
-		.hostname = policy->conf->answer.hostname,
-		.banner = "ESMTP",
-		.limits = smtp_limits_default,
-	};
-	leave_to_providers(policy);
-	policy->serial = serial;
-	policy->references = 1;
-	return policy;
-}
-
-const struct policy *policy_ref(const struct policy *policy)
-{
-	__atomic_fetch_add(&((struct policy *)policy)->references, 1, __ATOMIC_RELAXED);
-	return policy;
-}
-
-void policy_unref(const struct policy *policy)
-{
-	struct policy *mine = (struct policy *)policy;
-	if (!mine || __atomic_sub_fetch(&mine->references, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	provider_set_free(mine->providers);
-	conf_unref(mine->conf);
-	free(mine);
-}
 
 struct policy_mx policy_mx_of(const struct policy *policy, struct span domain, const struct mx_answer *answer)
 {
@@ -410,10 +357,12 @@ static const struct provider_reply *decide_rcpt(
 {
 	const struct policy *policy = session->policy;
 	const struct provider *provider = mx->provider;
+	/* In the words of the server that was dialled: whose the recipient is, it does not know. */
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
-			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false,
-			smtp);
+			words_for(session, session->dialled.provider, PROVIDER_MISMATCH,
+				draw_next(session, FOR_REPLY)),
+			false, smtp);
 	const struct provider_limits *limits = &provider->limits;
 	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)
 		return breach(session, provider, PROVIDER_RECIPIENTS, smtp, now_ms);

@@ -18,8 +18,8 @@ static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t d
 }
 
 /* A reply of the kind at one of the phases from first to last. */
-static const struct provider_reply *draw_between(const struct provider *provider, enum provider_kind kind, int first,
-	int last, uint64_t draw)
+static const struct provider_reply *draw_between(
+	const struct provider *provider, enum provider_kind kind, int first, int last, uint64_t draw)
 {
 	uint64_t sum = 0;
 	for (int phase = first; phase <= last; phase++)

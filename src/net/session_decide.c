@@ -153,8 +153,8 @@ static void answer(struct session *session, const struct policy_verdict *verdict
 		session_count_message(session, smtp_decide(&session->smtp, verdict->reply, out), octets);
 	} else {
 		unsigned code = smtp_decide(&session->smtp, verdict->reply, out);
-		/* A message refused at MAIL has no recipients to be counted by. */
-		if (session->smtp.phase == SMTP_PHASE_MAIL && code >= 400)
+		/* A message refused at MAIL has no recipients to be counted by; at DATA it has. */
+		if (session->smtp.phase >= SMTP_PHASE_MAIL && code >= 400)
 			session_count_message(session, code, 0);
 	}
 }

@@ -12,10 +12,12 @@ namespaces and the temporary directory go, also after a failure, SIGINT, SIGTERM
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -166,6 +168,16 @@ class Lab:
         """Starts one of the programs beside this file."""
         return self.start(space, sys.executable, str(Path(__file__).with_name(program)), *argv, **options)
 
+    def socket(self, space: str, address: str) -> socket.socket:
+        """A TCP socket that lives in a namespace, for an address of this family: it stays there whoever uses it."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with open("/proc/thread-self/ns/net", "rb") as own, open(f"/run/netns/{self.name(space)}", "rb") as there:
+            _enter(there.fileno())
+            try:
+                return socket.socket(family, socket.SOCK_STREAM)
+            finally:
+                _enter(own.fileno())
+
     def stop(self, process: subprocess.Popen, seconds: float = 10) -> int:
         """SIGTERM, then SIGKILL. Returns the exit status."""
         if process.poll() is None:
@@ -204,6 +216,16 @@ class Lab:
                 except ProcessLookupError:
                     pass
             time.sleep(0.05)
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+
+
+def _enter(namespace: int) -> None:
+    """The calling thread alone moves."""
+    if _LIBC.setns(namespace, _CLONE_NEWNET) != 0:
+        raise LabError(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 def _sweep() -> None:

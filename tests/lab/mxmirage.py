@@ -30,8 +30,8 @@ socket = "{socket}"
 file = "{directory}/counts"
 
 [answer]
-mode = "sink"
-"""
+mode = "{mode}"
+{more}"""
 
 _SANITIZER_SIGNS = ("Sanitizer", "runtime error:")
 
@@ -41,7 +41,7 @@ def default_binary() -> Path:
 
 
 class Mxmirage:
-    def __init__(self, lab: Lab, binary: Path | None = None) -> None:
+    def __init__(self, lab: Lab, binary: Path | None = None, mode: str = "sink", more: str = "") -> None:
         self._lab = lab
         self.binary = binary or default_binary()
         if not os.access(self.binary, os.X_OK):
@@ -52,12 +52,14 @@ class Mxmirage:
         self.socket = self.directory / "control.sock"
         self.log_file = self.directory / "log"
         self.process: subprocess.Popen | None = None
-        self.configure()
+        self.configure(mode=mode, more=more)
 
-    def configure(self, *exclude: str) -> None:
-        """Writes the configuration: these destinations are left alone, by default the LAN."""
+    def configure(self, *exclude: str, mode: str = "sink", more: str = "") -> None:
+        """Writes the configuration: these destinations are left alone, by default the LAN. `more` is TOML that
+        goes on in [answer], further tables included."""
         self.file.write_text(CONFIGURATION.format(
-            directory=self.directory, socket=self.socket, exclude=json.dumps(exclude or zones.LAN_EXCLUDE)))
+            directory=self.directory, socket=self.socket, mode=mode, more=more,
+            exclude=json.dumps(exclude or zones.LAN_EXCLUDE)))
 
     def start(self, seconds: float = 20) -> None:
         """Returns once the daemon has announced that it is ready."""
@@ -82,19 +84,23 @@ class Mxmirage:
     def check(self, file: Path) -> subprocess.CompletedProcess:
         return self._lab.run(HOST, self.binary, "check", file, check=False)
 
-    def _json(self, verb: str) -> dict:
+    def json(self, *argv: str) -> dict:
+        """What a verb answers with --json. LabError when it does not end well."""
         # By the socket's name: what the file holds at the moment is a test's business.
-        done = self._lab.run(HOST, self.binary, verb, "--json", "--socket", self.socket, check=False)
+        done = self._lab.run(HOST, self.binary, argv[0], "--json", "--socket", self.socket, *argv[1:], check=False)
         if done.returncode != 0:
-            raise LabError(f"mxmirage {verb} --json: exit {done.returncode}: {done.stderr.strip()}")
+            raise LabError(f"mxmirage {' '.join(argv)} --json: exit {done.returncode}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
     def status(self) -> dict:
-        return self._json("status")
+        return self.json("status")
 
     def domains(self) -> dict[str, dict]:
         """Rows by recipient domain; "other" for those that had no room."""
         return self._rows("domains", "domain")
+
+    def providers(self) -> dict[str, dict]:
+        return self._rows("providers", "provider")
 
     def destinations(self) -> dict[str, dict]:
         return self._rows("destinations", "address")
@@ -103,7 +109,7 @@ class Mxmirage:
         return self._rows("sources", "address")
 
     def _rows(self, verb: str, key: str) -> dict[str, dict]:
-        answer = self._json(verb)
+        answer = self.json(verb)
         return {row[key]: row for row in answer[verb]} | {"other": answer["other"]}
 
     def wait_idle(self, seconds: float = 20) -> None:

@@ -192,6 +192,10 @@ class Postfix:
     def drop_queue(self) -> None:
         self._lab.run(HOST, "postsuper", "-c", self.directory, "-d", "ALL", check=False)
 
+    def listing(self) -> str:
+        """The queue as its administrator sees it."""
+        return self._lab.run(HOST, "postqueue", "-c", self.directory, "-p").stdout
+
     def queue_length(self) -> int:
         listing = self._lab.run(HOST, "postqueue", "-c", self.directory, "-j").stdout
         return len(listing.splitlines())

@@ -15,20 +15,23 @@ from postfix import Postfix
 
 
 class World:
-    """Context manager."""
+    """Context manager. mode and more are for Mxmirage.configure()."""
 
-    def __init__(self, binary: Path | None = None, with_postfix: bool = True) -> None:
+    def __init__(self, binary: Path | None = None, with_postfix: bool = True, mode: str = "sink",
+                 more: str = "") -> None:
         self._binary = binary
+        self._mode = mode
+        self._more = more
         self._with_postfix = with_postfix
         self._stack = ExitStack()
 
     def __enter__(self) -> World:
         with ExitStack() as stack:
             self.lab = stack.enter_context(Lab())
-            start_nameserver(self.lab)
+            self.nameserver = start_nameserver(self.lab)
             self.oracle = Oracle(self.lab)
             self.oracle.canary()
-            self.mxmirage = Mxmirage(self.lab, self._binary)
+            self.mxmirage = Mxmirage(self.lab, self._binary, self._mode, self._more)
             stack.callback(self.mxmirage.stop)
             self.mxmirage.start()
             self._spool = self.lab.directory / "lan"

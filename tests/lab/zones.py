@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 NAME_SERVER = "203.0.113.53"
+BAD_NAME_SERVER = "203.0.113.54"  # bad_nameserver.py
 
 V4 = 4
 V6 = 6
