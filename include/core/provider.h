@@ -24,6 +24,8 @@
  *	reputation_after = 10                 # violations of limits within the hour
  *	reputation_recovers = "1h"
  *	greylist = "5m"
+ *	bandwidth = 50000                     # octets a second that are read of each connection
+ *	slow_close = "10s"                    # stays open behind QUIT
  *	refuse = 0.5                          # percent of connections, as is black_hole
  *	delay = {connect = "2s", rcpt = "100ms..1s", end_of_data = "lognormal(2s, 0.8)"}
  *	fault = [{form = "reset", phase = "data", odds = 0.1}]
@@ -158,6 +160,8 @@ struct provider {
 		reputation_after; /* violations of limits within the hour until PROVIDER_REPUTATION; 0 = never */
 	uint32_t reputation_recovers_s;
 	uint32_t greylist_s; /* a new triplet is deferred until it is this old; 0 = no greylisting */
+	uint64_t bandwidth;    /* octets a second that are read of a connection; 0 = all that comes */
+	uint32_t slow_close_s; /* how long a connection stays open behind the reply to QUIT */
 	struct provider_delay delays[PROVIDER_PHASES];
 	struct provider_fault *faults;
 	size_t fault_count;

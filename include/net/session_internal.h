@@ -20,6 +20,8 @@ enum session_state {
 	SESSION_ASKING,    /* waits for DNS */
 	SESSION_DELAYED,   /* the reply waits for its time */
 	SESSION_HANGING,   /* never answers: waits for the client to give up */
+	SESSION_PACED,     /* the provider reads slowly: no input is taken for a while */
+	SESSION_PARTING,   /* the client has quit; the provider takes its time to close */
 };
 
 /* Rows of one accepted recipient. */

@@ -59,6 +59,8 @@ static const struct provider_key keys[] = {
 	{"reputation_after", provider_read_count, AT(reputation_after)},
 	{"reputation_recovers", provider_read_seconds, AT(reputation_recovers_s)},
 	{"greylist", provider_read_seconds, AT(greylist_s)},
+	{"bandwidth", provider_read_octets, AT(bandwidth)},
+	{"slow_close", provider_read_seconds, AT(slow_close_s)},
 	{"refuse", provider_read_percent, AT(refuse_ppm)},
 	{"black_hole", provider_read_percent, AT(black_hole_ppm)},
 	{"delay", provider_read_delays, 0},

@@ -129,6 +129,13 @@ static enum flushed session_flush(struct session *session, struct smtp_out *out)
  */
 static void session_finish(struct session *session, bool for_cause)
 {
+	const struct provider *provider = session->policy.provider;
+	if (!for_cause && provider && provider->slow_close_s) {
+		const struct timeval wait = {provider->slow_close_s, 0};
+		session->state = SESSION_PARTING;
+		session_wait(session, EV_READ, &wait);
+		return;
+	}
 	if (!for_cause) {
 		session_close(session);
 		return;
@@ -311,6 +318,19 @@ static void session_time_out(struct session *session, const char *what)
 		session_close(session);
 }
 
+/* Where the provider reads slowly, rests for as long as what was read takes at its pace. */
+static bool session_rest(struct session *session, size_t octets)
+{
+	const struct provider *provider = session->policy.provider;
+	if (!provider || !provider->bandwidth)
+		return false;
+	uint64_t us = octets * UINT64_C(1000000) / provider->bandwidth;
+	const struct timeval wait = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
+	session->state = SESSION_PACED;
+	session_wait(session, 0, &wait);
+	return true;
+}
+
 static void session_read(struct session *session)
 {
 	struct session_shared *shared = session->shared;
@@ -334,6 +354,8 @@ static void session_read(struct session *session)
 		if (session->held_len < held + (size_t)n &&
 			smtp_waiting(&session->smtp) == SMTP_WAITING_COMMAND)
 			session->phase_since = 0;
+		if (session_rest(session, (size_t)n))
+			return;
 		if (n < SESSION_READ_BUFFER)
 			break;
 	}
@@ -389,6 +411,14 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 		session_write(session);
 		return;
 	}
+	if (session->state == SESSION_PACED) {
+		session_resume(session);
+		return;
+	}
+	if (session->state == SESSION_PARTING && (what & EV_TIMEOUT)) {
+		session_close(session);
+		return;
+	}
 	if (what & EV_TIMEOUT) {
 		session_time_out(session, "Idle for too long");
 		return;
@@ -403,10 +433,12 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 		break;
 	case SESSION_LINGERING:
 	case SESSION_HANGING:
+	case SESSION_PARTING:
 		session_drain(session);
 		break;
 	case SESSION_ASKING:
 	case SESSION_DELAYED:
+	case SESSION_PACED:
 		break;
 	}
 }
