@@ -37,7 +37,8 @@ struct policy {
 };
 
 /* Takes its own share of conf, and the providers. NULL when out of memory, err filled; providers are freed then. */
-struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err);
+struct policy *policy_new(
+	const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err);
 
 /* Takes and gives up a share; the last one frees. From any thread. */
 const struct policy *policy_ref(const struct policy *policy);
@@ -59,8 +60,8 @@ struct policy_session {
 	struct policy_state *state;
 	struct in6_addr source, destination; /* IPv4 as v4-mapped */
 	bool diverted;
-	struct span mx_host;        /* the host dialled, where it is known; outlives the CONNECT decision alone */
-	struct policy_mx dialled;   /* whom destination belongs to; provider NULL where it is unknown */
+	struct span mx_host; /* the host dialled, where it is known; outlives the CONNECT decision alone */
+	struct policy_mx dialled; /* whom destination belongs to; provider NULL where it is unknown */
 
 	/* Private. */
 	const struct provider *provider; /* of the connection: dialled, else the first recipient's; or NULL */
@@ -68,7 +69,8 @@ struct policy_session {
 	const struct provider_reply *due; /* to be given when its phase comes */
 	uint64_t id, sender;              /* draws: the session's, the reverse-path's */
 	uint32_t deliveries, asked;
-	bool due_stays; /* due concerns the connection, not the transaction */
+	bool due_stays;  /* due concerns the connection, not the transaction */
+	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
 	/* What a recipient's address asks for, to be given when its phase comes; code 0: nothing. */
 	struct {
 		uint16_t code;
@@ -106,14 +108,16 @@ enum policy_outcome policy_decide(struct policy_session *session, const struct s
 	const struct policy_mx *mx, uint64_t now_ms, const char *today, struct policy_verdict *verdict);
 
 /* Works out provider and site of an answer (may be NULL) for a domain. */
-struct policy_mx policy_mx_of(const struct policy *policy, struct span domain, const struct mx_answer *answer);
+struct policy_mx policy_mx_of(
+	const struct policy *policy, struct span domain, const struct mx_answer *answer);
 
 /* How a sender stands with a provider; nothing is changed by asking. */
 struct policy_standing {
 	uint32_t connections, violations;
 };
-void policy_standing(const struct policy *policy, const struct policy_state *state, const struct provider *provider,
-	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing);
+void policy_standing(const struct policy *policy, const struct policy_state *state,
+	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
+	struct policy_standing *standing);
 
 /* The transaction was dropped; the session ended. */
 void policy_forget(struct policy_session *session);

@@ -40,10 +40,10 @@ enum stats_counter {
 	STATS_TLS_FAILED,
 	STATS_TIMEOUTS,        /* sessions closed because a time-out passed */
 	STATS_ACCEPT_BACKOFFS, /* times that accept() paused for want of descriptors or memory */
-	STATS_MX_MISMATCH, /* recipients refused because their domain is not served at the destination */
-	STATS_LIMITED,     /* replies given because a limit was passed */
-	STATS_FAULTS,      /* connections broken on purpose */
-	STATS_DNS_FAILED,  /* domains of which DNS said nothing in time */
+	STATS_MX_MISMATCH,     /* recipients refused because their domain is not served at the destination */
+	STATS_LIMITED,         /* replies given because a limit was passed */
+	STATS_FAULTS,          /* connections broken on purpose */
+	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time */
 	STATS_COUNTERS,
 };
 

@@ -15,12 +15,12 @@
 
 enum control_type {
 	/* To the responder, in this order at its start. */
-	CONTROL_COUNTS,    /* fds: the counts' file */
-	CONTROL_FILE,      /* value: enum bundle_role; text: its name; fds: its content; again at each reload */
-	CONTROL_CONFIG,    /* the files are complete: take them over */
-	CONTROL_ADMIN,     /* fds: the control socket's listener */
-	CONTROL_WORKER,    /* fds: one worker's listeners; code: 1 when connections are diverted to it */
-	CONTROL_START,     /* value: when the daemon started, seconds since the epoch */
+	CONTROL_COUNTS, /* fds: the counts' file */
+	CONTROL_FILE,   /* value: enum bundle_role; text: its name; fds: its content; again at each reload */
+	CONTROL_CONFIG, /* the files are complete: take them over */
+	CONTROL_ADMIN,  /* fds: the control socket's listener */
+	CONTROL_WORKER, /* fds: one worker's listeners; code: 1 when connections are diverted to it */
+	CONTROL_START,  /* value: when the daemon started, seconds since the epoch */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
 

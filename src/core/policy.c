@@ -11,13 +11,12 @@
 #include "draw.h"
 #include "forced.h"
 #include "injection.h"
+#include "policy_outcome.h"
 #include "reply_text.h"
 
 /* Set apart what is drawn for different purposes of the same things. */
 enum purpose {
-	FOR_OUTCOME = 1,
-	FOR_REPLY,
-	FOR_MAIL,
+	FOR_REPLY = 1,
 	FOR_SENDER,
 	FOR_CONNECTIONS,
 	FOR_SITE,
@@ -40,7 +39,8 @@ static void leave_to_providers(struct policy *policy)
 	}
 }
 
-struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
+struct policy *policy_new(
+	const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 	if (!policy) {
@@ -172,8 +172,7 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 static void give(struct policy_session *session, struct policy_verdict *verdict,
 	const struct provider_reply *reply, const struct smtp *smtp, const char *today)
 {
-	struct span rcpt =
-		smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
+	struct span rcpt = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
 	give_text(session, verdict, reply->code, reply->enhanced, reply->text, rcpt, today);
 	verdict->from = reply;
 	verdict->kind = reply->kind;
@@ -192,8 +191,8 @@ static void keep_mailbox(char to[POLICY_MAILBOX_MAX], struct span mailbox)
  * A reply to be given now, or when its phase comes; a phase that has passed counts as come. The return is what
  * is for now. What concerns one recipient and is for now takes the place of nothing that waits.
  */
-static const struct provider_reply *put_due(struct policy_session *session, const struct provider_reply *reply,
-	bool stays, const struct smtp *smtp)
+static const struct provider_reply *put_due(struct policy_session *session,
+	const struct provider_reply *reply, bool stays, const struct smtp *smtp)
 {
 	if (!reply || (!stays && reply->phase <= smtp->phase))
 		return reply;
@@ -205,8 +204,8 @@ static const struct provider_reply *put_due(struct policy_session *session, cons
 }
 
 /* The provider's own words, else those of "default". */
-static const struct provider_reply *words_for(
-	const struct policy_session *session, const struct provider *provider, enum provider_kind kind, uint64_t draw)
+static const struct provider_reply *words_for(const struct policy_session *session,
+	const struct provider *provider, enum provider_kind kind, uint64_t draw)
 {
 	const struct provider_reply *reply = provider_draw(provider, kind, -1, draw);
 	return reply ? reply : provider_draw(provider_at(session->policy->providers, 0), kind, -1, draw);
@@ -223,25 +222,25 @@ static const struct provider_reply *words_at(const struct policy_session *sessio
 }
 
 /* A limit was passed. The return is what is for now. */
-static const struct provider_reply *breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
-	const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *breach(struct policy_session *session, const struct provider *provider,
+	enum provider_kind kind, const struct smtp *smtp, uint64_t now_ms)
 {
 	bool stays = kind == PROVIDER_CONNECTIONS || kind == PROVIDER_CONNECTION_RATE ||
-		kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
+		     kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
 	if (session->entry && kind != PROVIDER_REPUTATION)
 		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
 	uint64_t draw = draw_next(session, FOR_REPLY);
 	enum smtp_phase size_phase =
 		smtp->phase == SMTP_PHASE_END_OF_DATA ? SMTP_PHASE_END_OF_DATA : SMTP_PHASE_MAIL;
 	const struct provider_reply *reply = kind == PROVIDER_SIZE
-		? words_at(session, provider, kind, size_phase, draw)
-		: words_for(session, provider, kind, draw);
+						     ? words_at(session, provider, kind, size_phase, draw)
+						     : words_for(session, provider, kind, draw);
 	return put_due(session, reply, stays, smtp);
 }
 
 /* Counts this connection with its provider and site, once that is known; the return is what is for now. */
-static const struct provider_reply *count_connection(struct policy_session *session, const struct provider *provider, uint64_t site,
-	const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *count_connection(struct policy_session *session,
+	const struct provider *provider, uint64_t site, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider_limits *limits = &provider->limits;
 	struct limit_table *table = session->state->limits;
@@ -251,7 +250,8 @@ static const struct provider_reply *count_connection(struct policy_session *sess
 	bool over = limits->provider_connections && open > limits->provider_connections;
 	if (limits->site_connections) {
 		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
-		session->site_entry = limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
+		session->site_entry =
+			limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
 		over |= open > limits->site_connections;
 	}
 	if (!session->entry)
@@ -277,12 +277,13 @@ static const char *banner_of(const struct policy_session *session)
 	return banner ? banner : "{mx} ESMTP";
 }
 
-static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
-	struct policy_verdict *verdict)
+static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms,
+	const char *today, struct policy_verdict *verdict)
 {
 	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
 	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
-	struct span name = session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
+	struct span name =
+		session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
 	size_t len = name.len < sizeof(session->mx_name) ? name.len : sizeof(session->mx_name) - 1;
 	memcpy(session->mx_name, name.data, len);
 	session->mx_name[len] = '\0';
@@ -303,8 +304,8 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 		give_text(session, verdict, 220, "", banner_of(session), (struct span){"", 0}, today);
 }
 
-static void decide_helo(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict,
-	const char *today)
+static void decide_helo(struct policy_session *session, const struct smtp *smtp,
+	struct policy_verdict *verdict, const char *today)
 {
 	const struct provider *provider = provider_of(session);
 	char text[1024];
@@ -320,16 +321,9 @@ static void decide_helo(struct policy_session *session, const struct smtp *smtp,
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
-/* The kind that a draw falls on, by odds in parts per million; PROVIDER_KINDS for acceptance. */
-static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t defer_ppm)
-{
-	if (draw_hits(draw, bounce_ppm))
-		return PROVIDER_BOUNCE;
-	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
-}
-
 /* What an address asks for: now, or remembered until its phase comes. True where it asks for anything. */
-static bool decide_forced(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static bool decide_forced(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	struct forced forced;
 	if (smtp->phase != SMTP_PHASE_MAIL && smtp->phase != SMTP_PHASE_RCPT)
@@ -350,7 +344,8 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 		session->forced.enhanced[len < sizeof(session->forced.enhanced) ? len : 0] = '\0';
 		return true;
 	}
-	size_t len = forced.reply.text.len < sizeof(verdict->text) ? forced.reply.text.len : sizeof(verdict->text);
+	size_t len =
+		forced.reply.text.len < sizeof(verdict->text) ? forced.reply.text.len : sizeof(verdict->text);
 	memcpy(verdict->text, forced.reply.text.data, len);
 	verdict->storage = forced.reply;
 	verdict->storage.text = (struct span){verdict->text, len};
@@ -359,7 +354,8 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 }
 
 /* The phase that a recipient's address named has come. */
-static bool decide_remembered(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static bool decide_remembered(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	if (session->forced.code == 0 || session->forced.phase > smtp->phase || smtp->phase < SMTP_PHASE_DATA)
 		return false;
@@ -369,10 +365,13 @@ static bool decide_remembered(struct policy_session *session, const struct smtp 
 	return true;
 }
 
-static const struct provider_reply *decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_mail(
+	struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	const struct provider_limits *limits = provider ? &provider->limits : NULL;
+	if (smtp->phase == SMTP_PHASE_MAIL)
+		session->mail_drawn = false;
 	if (!limits)
 		return NULL;
 	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
@@ -382,7 +381,9 @@ static const struct provider_reply *decide_mail(struct policy_session *session, 
 	if (limits->message_rate.count && session->entry &&
 		!limit_take(session->entry, LIMIT_MESSAGE_RATE, limits->message_rate, now_ms))
 		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
-	return NULL;
+	if (smtp->phase != SMTP_PHASE_MAIL)
+		return NULL;
+	return put_due(session, policy_outcome_mail(session, session->sender), false, smtp);
 }
 
 /*
@@ -404,14 +405,15 @@ static bool is_mismatch(const struct policy_session *session, const struct polic
 	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
 }
 
-static const struct provider_reply *decide_rcpt(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
-	uint64_t now_ms)
+static const struct provider_reply *decide_rcpt(
+	struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx, uint64_t now_ms)
 {
 	const struct policy *policy = session->policy;
 	const struct provider *provider = mx->provider;
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
-			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false, smtp);
+			words_for(session, provider, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)), false,
+			smtp);
 	const struct provider_limits *limits = &provider->limits;
 	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)
 		return breach(session, provider, PROVIDER_RECIPIENTS, smtp, now_ms);
@@ -422,19 +424,15 @@ static const struct provider_reply *decide_rcpt(struct policy_session *session, 
 		uint64_t first = attempt_first_seen(session->state->attempts, triplet, now_ms);
 		if (now_ms - first < provider->greylist_s * UINT64_C(1000))
 			return put_due(session,
-				words_for(session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)), false,
-				smtp);
+				words_for(
+					session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)),
+				false, smtp);
 	}
-	if (provider->bounce_ppm + provider->defer_ppm == 0)
-		return NULL;
-	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
-	enum provider_kind kind = kind_of(draw, provider->bounce_ppm, provider->defer_ppm);
-	if (kind == PROVIDER_KINDS)
-		return NULL;
-	return put_due(session, words_for(session, provider, kind, draw_number(draw, FOR_REPLY)), false, smtp);
+	return put_due(session, policy_outcome_rcpt(session, provider, key), false, smtp);
 }
 
-static const struct provider_reply *decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_end(
+	struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	if (provider && provider->limits.message_size && smtp->message.octets > provider->limits.message_size)
@@ -443,7 +441,8 @@ static const struct provider_reply *decide_end(struct policy_session *session, c
 }
 
 /* Delays and faults come on top of whatever is answered. */
-static void decide_weather(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static void decide_weather(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	const struct provider *provider = provider_of(session);
 	const struct provider_delay *delay = &provider->delays[smtp->phase];
@@ -546,8 +545,8 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	decide_weather(session, smtp, verdict);
 }
 
-enum policy_outcome policy_decide(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
-	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
+enum policy_outcome policy_decide(struct policy_session *session, const struct smtp *smtp,
+	const struct policy_mx *mx, uint64_t now_ms, const char *today, struct policy_verdict *verdict)
 {
 	const struct policy *policy = session->policy;
 	verdict->reply = NULL;
@@ -590,8 +589,9 @@ void policy_session_done(struct policy_session *session, uint64_t now_ms)
 		limit_disconnect(session->site_entry, now_ms);
 }
 
-void policy_standing(const struct policy *policy, const struct policy_state *state, const struct provider *provider,
-	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing)
+void policy_standing(const struct policy *policy, const struct policy_state *state,
+	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
+	struct policy_standing *standing)
 {
 	(void)policy;
 	const struct limit_entry *entry = limit_find(state->limits, entry_key(source, provider));

@@ -265,8 +265,7 @@ void provider_read_replies(struct provider_reader *reader, const struct toml_nod
 	}
 }
 
-/* Whether something that the provider does asks for replies of a kind. */
-static bool kind_is_asked(const struct provider *provider, enum provider_kind kind)
+bool provider_asks(const struct provider *provider, enum provider_kind kind)
 {
 	const struct provider_limits *limits = &provider->limits;
 	switch (kind) {
@@ -305,7 +304,7 @@ void provider_replies_check(struct provider_reader *reader, const struct toml_no
 	for (size_t i = 0; i < provider->reply_count && provider->index != 0; i++) {
 		const struct provider_reply *reply = &provider->replies[i];
 		/* An earlier file's replies may well be put out of use by a setting of this one. */
-		if (reply->file != reader->file || told[reply->kind] || kind_is_asked(provider, reply->kind))
+		if (reply->file != reader->file || told[reply->kind] || provider_asks(provider, reply->kind))
 			continue;
 		told[reply->kind] = true;
 		struct toml_node at = *table;

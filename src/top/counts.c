@@ -88,7 +88,8 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 			file, strerror(errno));
 	const struct stats_layout layout = {
 		.blocks = conf->listen.workers,
-		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources, PROVIDER_ROWS},
+		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources,
+			PROVIDER_ROWS},
 	};
 	int code = lock(counts->fd, file, err);
 	if (code == 0)

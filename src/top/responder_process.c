@@ -105,8 +105,8 @@ int responder_process_start(struct responder_process *process, const char *user_
 	return 0;
 }
 
-static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds, size_t count,
-	struct err *err)
+static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds,
+	size_t count, struct err *err)
 {
 	struct control_message message = {.type = type, .code = code, .fd_count = count};
 	memcpy(message.fds, fds, count * sizeof(int));
@@ -139,7 +139,8 @@ static int send_file(struct responder_process *process, const struct bundle *bun
 	return code;
 }
 
-int responder_process_configure(struct responder_process *process, const struct bundle *bundle, struct err *err)
+int responder_process_configure(
+	struct responder_process *process, const struct bundle *bundle, struct err *err)
 {
 	int code = 0;
 	if (process->channel < 0)

@@ -1,0 +1,46 @@
+#include "reply_source.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "corpus.h"
+#include "toml_file.h"
+#include "toml_reader.h"
+
+static void print_note(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "mxmirage: %s\n", text);
+}
+
+static int add_responses(struct reply_source *source, const char *file, struct err *err)
+{
+	struct toml_node *tree = toml_file_read(file, err);
+	if (!tree)
+		return -EINVAL;
+	source->set = provider_set_new(err);
+	int code = source->set ? provider_set_add_responses(source->set, file, tree, print_note, NULL, err)
+			       : -ENOMEM;
+	toml_free(tree);
+	return code;
+}
+
+int reply_source_init(struct reply_source *source, const char *responses_file, struct err *err)
+{
+	*source = (struct reply_source){.corpus = provider_set_new(err)};
+	int code = source->corpus ? corpus_load(source->corpus, "all", err) : -ENOMEM;
+	source->set = source->corpus;
+	if (code == 0 && responses_file)
+		code = add_responses(source, responses_file, err);
+	if (code < 0)
+		reply_source_done(source);
+	return code;
+}
+
+void reply_source_done(struct reply_source *source)
+{
+	if (source->set != source->corpus)
+		provider_set_free(source->set);
+	provider_set_free(source->corpus);
+	*source = (struct reply_source){NULL, NULL};
+}
