@@ -38,6 +38,22 @@ static struct odds odds_at_mail(const struct provider *provider)
 	};
 }
 
+/* A reply of the kind that comes at one of these phases. */
+static const struct provider_reply *draw_between(const struct provider *provider, enum provider_kind kind,
+	enum smtp_phase first, enum smtp_phase last, uint64_t draw)
+{
+	uint64_t sum = 0;
+	for (int phase = first; phase <= (int)last; phase++)
+		sum += provider->weight_at[kind][phase];
+	uint64_t at = draw_below(draw, sum);
+	for (int phase = first; phase <= (int)last; phase++) {
+		if (at < provider->weight_at[kind][phase])
+			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
+		at -= provider->weight_at[kind][phase];
+	}
+	return NULL;
+}
+
 const struct provider_reply *policy_outcome_mail(struct policy_session *session, uint64_t sender)
 {
 	/* By the destination alone: what a connection carried before must not matter. */
@@ -51,7 +67,7 @@ const struct provider_reply *policy_outcome_mail(struct policy_session *session,
 	enum provider_kind kind = kind_of(draw, odds.bounce, odds.defer);
 	if (kind == PROVIDER_KINDS)
 		return NULL;
-	return provider_draw(provider, kind, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
+	return draw_between(provider, kind, SMTP_PHASE_CONNECT, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
 }
 
 /* Of those who passed MAIL: so that over all, each kind has the odds that the profile gives. */
@@ -59,22 +75,6 @@ static uint32_t part_left(uint32_t ppm, uint32_t had, struct odds all_had)
 {
 	uint32_t passed = 1000000 - all_had.bounce - all_had.defer;
 	return passed ? (uint32_t)((uint64_t)(ppm - had) * 1000000 / passed) : 0;
-}
-
-/* A reply of the kind that comes after MAIL. */
-static const struct provider_reply *draw_after_mail(
-	const struct provider *provider, enum provider_kind kind, uint64_t draw)
-{
-	uint64_t sum = 0;
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++)
-		sum += provider->weight_at[kind][phase];
-	uint64_t at = draw_below(draw, sum);
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++) {
-		if (at < provider->weight_at[kind][phase])
-			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
-		at -= provider->weight_at[kind][phase];
-	}
-	return NULL;
 }
 
 const struct provider_reply *policy_outcome_rcpt(
@@ -97,5 +97,7 @@ const struct provider_reply *policy_outcome_rcpt(
 	uint64_t among = draw_number(draw, FOR_REPLY);
 	if (provider->weight[kind] == 0)
 		return provider_draw(provider_at(session->policy->providers, 0), kind, -1, among);
-	return after_mail ? draw_after_mail(provider, kind, among) : provider_draw(provider, kind, -1, among);
+	if (after_mail)
+		return draw_between(provider, kind, SMTP_PHASE_RCPT, SMTP_PHASE_END_OF_DATA, among);
+	return provider_draw(provider, kind, -1, among);
 }
