@@ -17,22 +17,6 @@ static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t d
 	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
 }
 
-/* A reply of the kind at one of the phases from first to last. */
-static const struct provider_reply *draw_between(
-	const struct provider *provider, enum provider_kind kind, int first, int last, uint64_t draw)
-{
-	uint64_t sum = 0;
-	for (int phase = first; phase <= last; phase++)
-		sum += provider->weight_at[kind][phase];
-	uint64_t at = draw_below(draw, sum);
-	for (int phase = first; phase <= last; phase++) {
-		if (at < provider->weight_at[kind][phase])
-			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
-		at -= provider->weight_at[kind][phase];
-	}
-	return NULL;
-}
-
 /* Odds that are used up at MAIL, of those that a provider has in all. */
 struct odds {
 	uint32_t bounce, defer; /* parts per million */
@@ -54,6 +38,22 @@ static struct odds odds_at_mail(const struct provider *provider)
 	};
 }
 
+/* A reply of the kind that comes at one of these phases. */
+static const struct provider_reply *draw_between(const struct provider *provider, enum provider_kind kind,
+	enum smtp_phase first, enum smtp_phase last, uint64_t draw)
+{
+	uint64_t sum = 0;
+	for (int phase = first; phase <= (int)last; phase++)
+		sum += provider->weight_at[kind][phase];
+	uint64_t at = draw_below(draw, sum);
+	for (int phase = first; phase <= (int)last; phase++) {
+		if (at < provider->weight_at[kind][phase])
+			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
+		at -= provider->weight_at[kind][phase];
+	}
+	return NULL;
+}
+
 const struct provider_reply *policy_outcome_mail(struct policy_session *session, uint64_t sender)
 {
 	/* By the destination alone: what a connection carried before must not matter. */
@@ -67,8 +67,7 @@ const struct provider_reply *policy_outcome_mail(struct policy_session *session,
 	enum provider_kind kind = kind_of(draw, odds.bounce, odds.defer);
 	if (kind == PROVIDER_KINDS)
 		return NULL;
-	/* What a provider says before MAIL comes here, too: a message is drawn for, not a connection. */
-	return draw_between(provider, kind, 0, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
+	return draw_between(provider, kind, SMTP_PHASE_CONNECT, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
 }
 
 /* Of those who passed MAIL: so that over all, each kind has the odds that the profile gives. */
@@ -98,6 +97,7 @@ const struct provider_reply *policy_outcome_rcpt(
 	uint64_t among = draw_number(draw, FOR_REPLY);
 	if (provider->weight[kind] == 0)
 		return provider_draw(provider_at(session->policy->providers, 0), kind, -1, among);
-	return after_mail ? draw_between(provider, kind, SMTP_PHASE_RCPT, SMTP_PHASE_END_OF_DATA, among)
-			  : provider_draw(provider, kind, -1, among);
+	if (after_mail)
+		return draw_between(provider, kind, SMTP_PHASE_RCPT, SMTP_PHASE_END_OF_DATA, among);
+	return provider_draw(provider, kind, -1, among);
 }

@@ -77,11 +77,10 @@ static inline bool dialogue_decide(struct dialogue *d, struct smtp_out *out)
  * Feeds bytes; the return is what the client sees of it, CRs left out, with "(close)" and its like where the
  * connection ends.
  */
-static inline const char *say(struct dialogue *d, const char *bytes)
+static inline const char *dialogue_feed(struct dialogue *d, struct span in)
 {
 	struct smtp_out out = {d->data, 0, sizeof(d->data)};
-	struct span in = span_of(bytes);
-	ck_assert_msg(!d->closed, "said after the end: %s", bytes);
+	ck_assert_msg(!d->closed, "said after the end: %.*s", (int)(in.len < 80 ? in.len : 80), in.data);
 	for (bool open = true; open;) {
 		size_t used;
 		enum smtp_want want = smtp_step(&d->smtp, in, &used, &out);
@@ -113,6 +112,11 @@ static inline const char *say(struct dialogue *d, const char *bytes)
 			d->seen[len++] = out.data[i];
 	d->seen[len] = '\0';
 	return d->seen;
+}
+
+static inline const char *say(struct dialogue *d, const char *line)
+{
+	return dialogue_feed(d, span_of(line));
 }
 
 /* A connection not diverted, whose destination is unknown; more is set before dialogue_begin(). */
