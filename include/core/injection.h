@@ -20,9 +20,9 @@
 
 struct injection {
 	/* The filter: an empty text matches all. */
-	char domain[256];  /* of the recipient, lower case; or ".suffix" */
+	char domain[256]; /* of the recipient, lower case; or ".suffix" */
 	char provider[64];
-	char source[64];   /* the client's address, as text */
+	char source[64]; /* the client's address, as text */
 	enum smtp_phase phase;
 	/* The behaviour. */
 	struct provider_reply reply; /* code, action; its texts point into the injection */
@@ -52,7 +52,7 @@ bool injections_any(const struct injections *injections);
  * The first that fits and has not ended; takes one off its count. The return points into the table, and
  * stays as it is until the next reset and 10 s beyond. NULL where none fits.
  */
-const struct injection *injections_match(struct injections *injections, enum smtp_phase phase, struct span domain,
-	const char *provider, const char *source, uint64_t now_ms);
+const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,
+	struct span domain, const char *provider, const char *source, uint64_t now_ms);
 
 #endif

@@ -37,7 +37,8 @@ struct policy {
 };
 
 /* Takes its own share of conf, and the providers. NULL when out of memory, err filled; providers are freed then. */
-struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err);
+struct policy *policy_new(
+	const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err);
 
 /* Takes and gives up a share; the last one frees. From any thread. */
 const struct policy *policy_ref(const struct policy *policy);
@@ -50,14 +51,17 @@ struct policy_mx {
 	uint64_t site;                   /* a draw over the site's name; 0 where there is none */
 };
 
+/* What a reply that comes later repeats of an address, with its NUL; more is cut: a session's memory. */
+#define POLICY_MAILBOX_MAX 64
+
 /* A session's part. Zero but for the first group, which the caller fills before the first decision. */
 struct policy_session {
 	const struct policy *policy;
 	struct policy_state *state;
 	struct in6_addr source, destination; /* IPv4 as v4-mapped */
 	bool diverted;
-	struct span mx_host;        /* the host dialled, where it is known; outlives the CONNECT decision alone */
-	struct policy_mx dialled;   /* whom destination belongs to; provider NULL where it is unknown */
+	struct span mx_host; /* the host dialled, where it is known; outlives the CONNECT decision alone */
+	struct policy_mx dialled; /* whom destination belongs to; provider NULL where it is unknown */
 
 	/* Private. */
 	const struct provider *provider; /* of the connection: dialled, else the first recipient's; or NULL */
@@ -73,7 +77,7 @@ struct policy_session {
 		uint8_t phase;
 		char enhanced[12];
 	} forced;
-	char mx_name[64], rcpt[64];
+	char mx_name[64], from[POLICY_MAILBOX_MAX], rcpt[POLICY_MAILBOX_MAX];
 };
 
 /* What a decision comes to. */
@@ -104,14 +108,16 @@ enum policy_outcome policy_decide(struct policy_session *session, const struct s
 	const struct policy_mx *mx, uint64_t now_ms, const char *today, struct policy_verdict *verdict);
 
 /* Works out provider and site of an answer (may be NULL) for a domain. */
-struct policy_mx policy_mx_of(const struct policy *policy, struct span domain, const struct mx_answer *answer);
+struct policy_mx policy_mx_of(
+	const struct policy *policy, struct span domain, const struct mx_answer *answer);
 
 /* How a sender stands with a provider; nothing is changed by asking. */
 struct policy_standing {
 	uint32_t connections, violations;
 };
-void policy_standing(const struct policy *policy, const struct policy_state *state, const struct provider *provider,
-	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing);
+void policy_standing(const struct policy *policy, const struct policy_state *state,
+	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
+	struct policy_standing *standing);
 
 /* The transaction was dropped; the session ended. */
 void policy_forget(struct policy_session *session);

@@ -63,12 +63,13 @@ enum provider_kind {
 	PROVIDER_SIZE,            /* "max_message_size" */
 	PROVIDER_REPUTATION,      /* "reputation": limits were ignored for too long */
 	PROVIDER_GREYLIST,        /* "greylist": the triplet is new */
-	PROVIDER_MISMATCH,        /* "mx_mismatch": the recipient's domain is not served at this destination */
+	PROVIDER_MISMATCH, /* "mx_mismatch": the recipient's domain is not served at this destination */
 	PROVIDER_KINDS,
 };
 
 const char *provider_kind_name(enum provider_kind kind);
-const char *provider_phase_name(enum smtp_phase phase); /* "connect" "ehlo" "mail" "rcpt" "data" "end_of_data" */
+const char *provider_phase_name(
+	enum smtp_phase phase); /* "connect" "ehlo" "mail" "rcpt" "data" "end_of_data" */
 
 /* What is done beside, or in place of, giving the reply. */
 enum provider_action {
@@ -86,11 +87,12 @@ struct provider_reply {
 	unsigned code;        /* 400 to 599; 0 with an action that says nothing */
 	const char *enhanced; /* "4.7.28"; "" = the reply has none */
 	const char *text;     /* with placeholders (reply_text.h); lines divided by '\n' */
-	uint32_t weight;      /* among the replies of its kind (and phase, where a limit asks for one); at least 1 */
-	const char *wording;  /* "current" or "old", where one text has taken another's place; else "" */
-	const char *source;   /* tag, as facts give it; "" = the user's own */
-	const char *seen;     /* "2026-02" */
-	const char *file;     /* where it stands */
+	uint32_t
+		weight; /* among the replies of its kind (and phase, where a limit asks for one); at least 1 */
+	const char *wording; /* "current" or "old", where one text has taken another's place; else "" */
+	const char *source;  /* tag, as facts give it; "" = the user's own */
+	const char *seen;    /* "2026-02" */
+	const char *file;    /* where it stands */
 	unsigned line;
 };
 
@@ -148,17 +150,18 @@ struct provider {
 	size_t domain_count;
 	bool by_domain_alone; /* of responses.toml: what DNS says of the domain does not matter */
 
-	const char *banner;      /* text behind 220, with placeholders */
-	const char *extensions;  /* EHLO lines divided by '\n'; NULL = the engine's own */
+	const char *banner;             /* text behind 220, with placeholders */
+	const char *extensions;         /* EHLO lines divided by '\n'; NULL = the engine's own */
 	uint32_t bounce_ppm, defer_ppm; /* of recipients, in parts per million; together at most 1,000,000 */
 	struct provider_limits limits;
-	uint32_t reputation_after; /* violations of limits within the hour until PROVIDER_REPUTATION; 0 = never */
+	uint32_t
+		reputation_after; /* violations of limits within the hour until PROVIDER_REPUTATION; 0 = never */
 	uint32_t reputation_recovers_s;
 	uint32_t greylist_s; /* a new triplet is deferred until it is this old; 0 = no greylisting */
 	struct provider_delay delays[PROVIDER_PHASES];
 	struct provider_fault *faults;
 	size_t fault_count;
-	uint32_t refuse_ppm;    /* of connections: reset at once */
+	uint32_t refuse_ppm;     /* of connections: reset at once */
 	uint32_t black_hole_ppm; /* of connections: accepted, never answered */
 
 	const struct provider_reply *replies; /* in the order of the files */
@@ -210,8 +213,8 @@ const struct provider *provider_by_mx(const struct provider_set *set, const stru
  * The reply of `kind` (at `phase`, or at any with phase < 0) that `draw` chooses by weight; draw is any
  * 64-bit number. NULL where the provider has none.
  */
-const struct provider_reply *provider_draw(const struct provider *provider, enum provider_kind kind, int phase,
-	uint64_t draw);
+const struct provider_reply *provider_draw(
+	const struct provider *provider, enum provider_kind kind, int phase, uint64_t draw);
 
 /* Whether something that the provider does (odds, a limit) asks for replies of a kind. */
 bool provider_asks(const struct provider *provider, enum provider_kind kind);

@@ -40,6 +40,9 @@
 /* out must have this much room for any one step to make progress, in bytes. */
 #define SMTP_REPLY_MAX 2048
 
+/* What EHLO announces besides SIZE, where the caller says nothing else. */
+#define SMTP_EXTENSIONS "PIPELINING\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN"
+
 /* What a peer may make grow, and why so far. */
 struct smtp_limits {
 	uint32_t command_line;        /* bytes with CRLF; RFC 5321 4.5.3.1.4: 512, and extensions add */

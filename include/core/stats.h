@@ -40,10 +40,10 @@ enum stats_counter {
 	STATS_TLS_FAILED,
 	STATS_TIMEOUTS,        /* sessions closed because a time-out passed */
 	STATS_ACCEPT_BACKOFFS, /* times that accept() paused for want of descriptors or memory */
-	STATS_MX_MISMATCH, /* recipients refused because their domain is not served at the destination */
-	STATS_LIMITED,     /* replies given because a limit was passed */
-	STATS_FAULTS,      /* connections broken on purpose */
-	STATS_DNS_FAILED,  /* domains of which DNS said nothing in time */
+	STATS_MX_MISMATCH,     /* recipients refused because their domain is not served at the destination */
+	STATS_LIMITED,         /* replies given because a limit was passed */
+	STATS_FAULTS,          /* connections broken on purpose */
+	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time */
 	STATS_COUNTERS,
 };
 
@@ -158,5 +158,11 @@ void stats_kernel_restart(const struct stats *stats);
 void stats_kernel_reset(const struct stats *stats);
 void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel);
 void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel);
+
+/*
+ * What stats_kernel_write() wrote last, without what tables now gone had counted: where a writer goes on, in this
+ * process or the next.
+ */
+void stats_kernel_last(const struct stats *stats, struct stats_kernel *kernel);
 
 #endif

@@ -46,9 +46,9 @@ void guard_free(struct guard *guard);
 /*
  * Makes the kernel's table equal to rules in one batch: all of it or nothing. Adopts what it finds:
  * no table, an orphan of an earlier run, a plain table of the same name (replaced in the same
- * batch); named counters keep their counts in every case. Then reads back and compares. On failure
- * the rules that stood before still stand, and err names the object that the kernel refused, or
- * what differs.
+ * batch); named counters keep their counts in every case. Then reads back and compares. Where the kernel
+ * refused, the rules that stood before still stand and err names the refused object; where reading
+ * back failed ("read back after loading"), the new ones may stand.
  */
 int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
 

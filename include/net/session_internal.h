@@ -34,9 +34,9 @@ struct session {
 	struct session_shared *shared;
 	struct policy_session policy;
 	struct resolver_question *question;
-	struct policy_mx mx;  /* the answer to it, once */
-	char *asked;          /* the recipient's mailbox meanwhile */
-	char *held;           /* input that waits: an incomplete command, or all of it while blocked */
+	struct policy_mx mx; /* the answer to it, once */
+	char *asked;         /* the recipient's mailbox meanwhile */
+	char *held;          /* input that waits: an incomplete command, or all of it while blocked */
 	char *unsent;
 	uint32_t held_len;
 	uint32_t unsent_len;

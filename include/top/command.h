@@ -18,8 +18,9 @@ enum option_bit {
 	OPTION_NO_DIVERT = 1 << 4,
 	OPTION_DISARM_ON_EXIT = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
-	OPTION_PEERS = 1 << 7,  /* --from, --to */
-	OPTION_INJECT = 1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
+	OPTION_PEERS = 1 << 7, /* --from, --to */
+	OPTION_INJECT =
+		1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
 };
@@ -29,10 +30,10 @@ struct options {
 	const char *socket;                        /* --socket, else NULL: as the configuration says */
 	const char *classes_file, *responses_file; /* else NULL */
 	bool json, no_divert, disarm_on_exit, dry_run;
-	unsigned rows;          /* -n; 0 = all */
-	const char *from, *to;  /* NULL where not given, as are the next */
+	unsigned rows;         /* -n; 0 = all */
+	const char *from, *to; /* NULL where not given, as are the next */
 	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action;
-	int argc;      /* what is left behind the options */
+	int argc; /* what is left behind the options */
 	char **argv;
 };
 

@@ -15,12 +15,12 @@
 
 enum control_type {
 	/* To the responder, in this order at its start. */
-	CONTROL_COUNTS,    /* fds: the counts' file */
-	CONTROL_FILE,      /* value: enum bundle_role; text: its name; fds: its content; again at each reload */
-	CONTROL_CONFIG,    /* the files are complete: take them over */
-	CONTROL_ADMIN,     /* fds: the control socket's listener */
-	CONTROL_WORKER,    /* fds: one worker's listeners; code: 1 when connections are diverted to it */
-	CONTROL_START,     /* value: when the daemon started, seconds since the epoch */
+	CONTROL_COUNTS, /* fds: the counts' file */
+	CONTROL_FILE,   /* value: enum bundle_role; text: its name; fds: its content; again at each reload */
+	CONTROL_CONFIG, /* the files are complete: take them over */
+	CONTROL_ADMIN,  /* fds: the control socket's listener */
+	CONTROL_WORKER, /* fds: one worker's listeners; code: 1 when connections are diverted to it */
+	CONTROL_START,  /* value: when the daemon started, seconds since the epoch */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
 
@@ -42,10 +42,13 @@ struct control_message {
 /* Makes the pair; [0] is the warden's end. 0 or a negative errno, err filled. */
 int control_pair(int fds[2], struct err *err);
 
-/* Sends; the descriptors stay the caller's. 0 or a negative errno. */
+/* Sends, waiting for room; the descriptors stay the caller's. 0 or a negative errno. */
 int control_send(int fd, const struct control_message *message, struct err *err);
 
-/* A message without descriptors. */
+/*
+ * A message without descriptors, for a process that is at work: it does not wait for room, lest both ends wait
+ * for each other. -EAGAIN when there is none: the message is lost.
+ */
 int control_say(int fd, enum control_type type, int32_t code, const char *text, struct err *err);
 
 /*

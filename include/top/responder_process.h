@@ -37,7 +37,8 @@ int responder_process_start(struct responder_process *process, const char *user,
 /* The three steps of what it needs to know, in this order; configure also serves a reload. */
 int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,
 	int counts, struct err *err);
-int responder_process_configure(struct responder_process *process, const struct bundle *bundle, struct err *err);
+int responder_process_configure(
+	struct responder_process *process, const struct bundle *bundle, struct err *err);
 int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
 	bool diverting, uint64_t started_s, struct err *err);
 

@@ -1,21 +1,20 @@
 #include "policy.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "delay.h"
 #include "draw.h"
 #include "forced.h"
 #include "injection.h"
+#include "policy_outcome.h"
 #include "reply_text.h"
 
 /* Set apart what is drawn for different purposes of the same things. */
 enum purpose {
-	FOR_OUTCOME = 1,
-	FOR_REPLY,
-	FOR_MAIL,
+	FOR_REPLY = 1,
 	FOR_SENDER,
 	FOR_CONNECTIONS,
 	FOR_SITE,
@@ -24,42 +23,6 @@ enum purpose {
 	FOR_DELAY,
 	FOR_ID,
 };
-
-struct policy *policy_new(const struct conf *conf, struct provider_set *providers, uint64_t serial, struct err *err)
-{
-	struct policy *policy = calloc(1, sizeof(*policy));
-	if (!policy) {
-		provider_set_free(providers);
-		err_set(err, -ENOMEM, "policy: out of memory");
-		return NULL;
-	}
-	policy->conf = conf_ref(conf);
-	policy->providers = providers;
-	policy->profile = (struct smtp_profile){
-		.hostname = policy->conf->answer.hostname,
-		.banner = "ESMTP",
-		.limits = smtp_limits_default,
-	};
-	policy->serial = serial;
-	policy->references = 1;
-	return policy;
-}
-
-const struct policy *policy_ref(const struct policy *policy)
-{
-	__atomic_fetch_add(&((struct policy *)policy)->references, 1, __ATOMIC_RELAXED);
-	return policy;
-}
-
-void policy_unref(const struct policy *policy)
-{
-	struct policy *mine = (struct policy *)policy;
-	if (!mine || __atomic_sub_fetch(&mine->references, 1, __ATOMIC_ACQ_REL) > 0)
-		return;
-	provider_set_free(mine->providers);
-	conf_unref(mine->conf);
-	free(mine);
-}
 
 struct policy_mx policy_mx_of(const struct policy *policy, struct span domain, const struct mx_answer *answer)
 {
@@ -141,6 +104,7 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 	const struct source_text ip = source_text(session);
 	const struct reply_facts facts = {
 		.ip = span_of(ip.text),
+		.from = span_of(session->from),
 		.rcpt = rcpt,
 		.domain = at < rcpt.len ? span_from(rcpt, rcpt.len - at) : (struct span){"", 0},
 		.mx = span_of(session->mx_name),
@@ -155,128 +119,158 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 static void give(struct policy_session *session, struct policy_verdict *verdict,
 	const struct provider_reply *reply, const struct smtp *smtp, const char *today)
 {
-	struct span rcpt =
-		smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
+	struct span rcpt = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
 	give_text(session, verdict, reply->code, reply->enhanced, reply->text, rcpt, today);
 	verdict->from = reply;
 	verdict->kind = reply->kind;
 	verdict->action = reply->action;
 }
 
-/* A reply to be given now, or when its phase comes; a phase that has passed counts as come. */
-static bool put_due(struct policy_session *session, const struct provider_reply *reply, bool stays,
-	const struct smtp *smtp)
+static void keep_mailbox(char to[POLICY_MAILBOX_MAX], struct span mailbox)
 {
-	if (!reply)
-		return false;
+	size_t len = mailbox.len < POLICY_MAILBOX_MAX ? mailbox.len : POLICY_MAILBOX_MAX - 1;
+	if (len > 0)
+		memcpy(to, mailbox.data, len);
+	to[len] = '\0';
+}
+
+/*
+ * A reply to be given now, or when its phase comes; a phase that has passed counts as come. The return is what
+ * is for now. What concerns one recipient and is for now takes the place of nothing that waits.
+ */
+static const struct provider_reply *put_due(struct policy_session *session,
+	const struct provider_reply *reply, bool stays, const struct smtp *smtp)
+{
+	if (!reply || (!stays && reply->phase <= smtp->phase))
+		return reply;
 	if (!session->due || stays) {
 		session->due = reply;
 		session->due_stays = stays;
-		size_t len = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox.len : 0;
-		if (len >= sizeof(session->rcpt))
-			len = sizeof(session->rcpt) - 1;
-		memcpy(session->rcpt, smtp->path.mailbox.data, len);
-		session->rcpt[len] = '\0';
 	}
-	return session->due->phase <= smtp->phase;
+	return reply->phase <= smtp->phase ? reply : NULL;
 }
 
-/* The provider's own words for a limit, else those of "default". */
-static const struct provider_reply *words_for(
-	const struct policy_session *session, const struct provider *provider, enum provider_kind kind, uint64_t draw)
+/* The provider's own words, else those of "default". */
+static const struct provider_reply *words_for(const struct policy_session *session,
+	const struct provider *provider, enum provider_kind kind, uint64_t draw)
 {
 	const struct provider_reply *reply = provider_draw(provider, kind, -1, draw);
 	return reply ? reply : provider_draw(provider_at(session->policy->providers, 0), kind, -1, draw);
 }
 
-/* A limit was passed. True when its reply is for now. */
-static bool breach(struct policy_session *session, const struct provider *provider, enum provider_kind kind,
-	const struct smtp *smtp, uint64_t now_ms)
+/* The same; those that are said at this phase first, where a limit can be passed at more than one. */
+static const struct provider_reply *words_at(const struct policy_session *session,
+	const struct provider *provider, enum provider_kind kind, enum smtp_phase phase, uint64_t draw)
 {
-	bool stays = kind == PROVIDER_CONNECTIONS || kind == PROVIDER_CONNECTION_RATE ||
-		kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
-	if (session->entry && kind != PROVIDER_REPUTATION)
-		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
-	return put_due(session, words_for(session, provider, kind, draw_next(session, FOR_REPLY)), stays, smtp);
+	const struct provider *fallback = provider_at(session->policy->providers, 0);
+	const struct provider *speaker = provider->weight[kind] ? provider : fallback;
+	const struct provider_reply *reply = provider_draw(speaker, kind, (int)phase, draw);
+	return reply ? reply : provider_draw(speaker, kind, -1, draw);
 }
 
-/* Counts this connection with its provider and site, once that is known; true when a limit's reply is for now. */
-static bool count_connection(struct policy_session *session, const struct provider *provider, uint64_t site,
-	const struct smtp *smtp, uint64_t now_ms)
+/* A limit was passed. The return is what is for now. */
+static const struct provider_reply *breach(struct policy_session *session, const struct provider *provider,
+	enum provider_kind kind, const struct smtp *smtp, uint64_t now_ms)
+{
+	bool stays = kind == PROVIDER_CONNECTIONS || kind == PROVIDER_CONNECTION_RATE ||
+		     kind == PROVIDER_REPUTATION || kind == PROVIDER_DELIVERIES;
+	if (session->entry && kind != PROVIDER_REPUTATION)
+		limit_violate(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms);
+	uint64_t draw = draw_next(session, FOR_REPLY);
+	enum smtp_phase size_phase =
+		smtp->phase == SMTP_PHASE_END_OF_DATA ? SMTP_PHASE_END_OF_DATA : SMTP_PHASE_MAIL;
+	const struct provider_reply *reply = kind == PROVIDER_SIZE
+						     ? words_at(session, provider, kind, size_phase, draw)
+						     : words_for(session, provider, kind, draw);
+	return put_due(session, reply, stays, smtp);
+}
+
+/* Counts this connection with its provider and site, once that is known; the return is what is for now. */
+static const struct provider_reply *count_connection(struct policy_session *session,
+	const struct provider *provider, uint64_t site, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider_limits *limits = &provider->limits;
 	struct limit_table *table = session->state->limits;
 	session->provider = provider;
 	uint32_t open;
 	session->entry = limit_connect(table, entry_key(&session->source, provider), now_ms, &open);
-	bool over = limits->provider_connections && open > limits->provider_connections, now = false;
+	bool over = limits->provider_connections && open > limits->provider_connections;
 	if (limits->site_connections) {
 		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
-		session->site_entry = limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
+		session->site_entry =
+			limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
 		over |= open > limits->site_connections;
 	}
 	if (!session->entry)
-		return false;
+		return NULL;
 	if (provider->reputation_after &&
 		limit_violations(session->entry, provider->reputation_recovers_s * UINT64_C(1000), now_ms) >
 			provider->reputation_after)
-		now |= breach(session, provider, PROVIDER_REPUTATION, smtp, now_ms);
-	else if (over)
-		now |= breach(session, provider, PROVIDER_CONNECTIONS, smtp, now_ms);
-	else if (limits->connection_rate.count &&
+		return breach(session, provider, PROVIDER_REPUTATION, smtp, now_ms);
+	if (over)
+		return breach(session, provider, PROVIDER_CONNECTIONS, smtp, now_ms);
+	if (limits->connection_rate.count &&
 		!limit_take(session->entry, LIMIT_CONNECTION_RATE, limits->connection_rate, now_ms))
-		now |= breach(session, provider, PROVIDER_CONNECTION_RATE, smtp, now_ms);
-	return now;
+		return breach(session, provider, PROVIDER_CONNECTION_RATE, smtp, now_ms);
+	return NULL;
 }
 
-static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms, const char *today,
-	struct policy_verdict *verdict)
+/* A profile that is silent about it presents itself as "default" does. */
+static const char *banner_of(const struct policy_session *session)
+{
+	const char *banner = provider_of(session)->banner;
+	if (!banner)
+		banner = provider_at(session->policy->providers, 0)->banner;
+	return banner ? banner : "{mx} ESMTP";
+}
+
+static void decide_connect(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms,
+	const char *today, struct policy_verdict *verdict)
 {
 	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
 	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
-	struct span name = session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
+	struct span name =
+		session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
 	size_t len = name.len < sizeof(session->mx_name) ? name.len : sizeof(session->mx_name) - 1;
 	memcpy(session->mx_name, name.data, len);
 	session->mx_name[len] = '\0';
 
 	const struct provider *provider = session->dialled.provider;
-	bool now = provider && count_connection(session, provider, session->dialled.site, smtp, now_ms);
+	const struct provider_reply *now = NULL;
+	if (provider)
+		now = count_connection(session, provider, session->dialled.site, smtp, now_ms);
 	provider = provider_of(session);
+	uint64_t draw = draw_next(session, FOR_FAULT);
 	if (now)
-		give(session, verdict, session->due, smtp, today);
-	else if (draw_hits(draw_next(session, FOR_FAULT), provider->refuse_ppm))
+		give(session, verdict, now, smtp, today);
+	else if (draw_hits(draw, provider->refuse_ppm))
 		verdict->action = PROVIDER_RESET;
-	else if (draw_hits(draw_next(session, FOR_FAULT), provider->black_hole_ppm))
+	else if (draw_hits(draw, provider->refuse_ppm + provider->black_hole_ppm))
 		verdict->action = PROVIDER_HANG;
-	else if (provider->banner)
-		give_text(session, verdict, 220, "", provider->banner, (struct span){"", 0}, today);
+	else
+		give_text(session, verdict, 220, "", banner_of(session), (struct span){"", 0}, today);
 }
 
-static void decide_helo(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict,
-	const char *today)
+static void decide_helo(struct policy_session *session, const struct smtp *smtp,
+	struct policy_verdict *verdict, const char *today)
 {
 	const struct provider *provider = provider_of(session);
-	if (!smtp->ehlo || !provider->extensions)
-		return;
 	char text[1024];
-	size_t len = strlen(provider->extensions);
-	if (len > sizeof(text) - 8)
-		return;
-	memcpy(text, "{mx}\n", 5);
-	memcpy(text + 5, provider->extensions, len + 1);
+	uint64_t size = provider->limits.message_size;
+	if (!smtp->ehlo)
+		snprintf(text, sizeof(text), "{mx}");
+	else if (provider->extensions)
+		snprintf(text, sizeof(text), "{mx}%s%s", provider->extensions[0] ? "\n" : "",
+			provider->extensions);
+	else
+		snprintf(text, sizeof(text), "{mx}\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS,
+			size ? size : smtp_limits_default.message_size);
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
-/* The kind that a draw falls on, by odds in parts per million; PROVIDER_KINDS for acceptance. */
-static enum provider_kind kind_of(uint64_t draw, uint32_t bounce_ppm, uint32_t defer_ppm)
-{
-	if (draw_hits(draw, bounce_ppm))
-		return PROVIDER_BOUNCE;
-	return draw_hits(draw, bounce_ppm + defer_ppm) ? PROVIDER_DEFER : PROVIDER_KINDS;
-}
-
 /* What an address asks for: now, or remembered until its phase comes. True where it asks for anything. */
-static bool decide_forced(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static bool decide_forced(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	struct forced forced;
 	if (smtp->phase != SMTP_PHASE_MAIL && smtp->phase != SMTP_PHASE_RCPT)
@@ -284,6 +278,9 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 	if (!forced_find(&smtp->path, smtp->phase, session->policy->conf->answer.forced, &forced))
 		return false;
 	if (forced.accept)
+		return true;
+	/* Of several that ask for later, the earliest phase is the one that can be heard. */
+	if (forced.phase > smtp->phase && session->forced.code && session->forced.phase <= forced.phase)
 		return true;
 	if (forced.phase > smtp->phase) {
 		size_t len = forced.reply.enhanced.len;
@@ -294,7 +291,8 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 		session->forced.enhanced[len < sizeof(session->forced.enhanced) ? len : 0] = '\0';
 		return true;
 	}
-	size_t len = forced.reply.text.len < sizeof(verdict->text) ? forced.reply.text.len : sizeof(verdict->text);
+	size_t len =
+		forced.reply.text.len < sizeof(verdict->text) ? forced.reply.text.len : sizeof(verdict->text);
 	memcpy(verdict->text, forced.reply.text.data, len);
 	verdict->storage = forced.reply;
 	verdict->storage.text = (struct span){verdict->text, len};
@@ -303,7 +301,8 @@ static bool decide_forced(struct policy_session *session, const struct smtp *smt
 }
 
 /* The phase that a recipient's address named has come. */
-static bool decide_remembered(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static bool decide_remembered(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	if (session->forced.code == 0 || session->forced.phase > smtp->phase || smtp->phase < SMTP_PHASE_DATA)
 		return false;
@@ -313,93 +312,15 @@ static bool decide_remembered(struct policy_session *session, const struct smtp 
 	return true;
 }
 
-/* The part of the odds of a kind whose replies come at MAIL or before. */
-static uint32_t ppm_at_mail(const struct provider *provider, enum provider_kind kind, uint32_t ppm)
-{
-	uint64_t early = 0;
-	for (int phase = 0; phase <= SMTP_PHASE_MAIL; phase++)
-		early += provider->weight_at[kind][phase];
-	return early ? (uint32_t)(ppm * early / provider->weight[kind]) : 0;
-}
-
-/*
- * The outcomes that a provider gives at MAIL, where the recipient is not known yet, by a draw over the
- * reverse-path. Only where the destination tells the provider: what a connection carried before must not matter.
- */
-static bool draw_mail(struct policy_session *session, const struct smtp *smtp)
-{
-	const struct provider *provider = session->dialled.provider;
-	session->mail_drawn = provider != NULL;
-	if (!provider)
-		return false;
-	uint32_t bounce = ppm_at_mail(provider, PROVIDER_BOUNCE, provider->bounce_ppm),
-		 defer = ppm_at_mail(provider, PROVIDER_DEFER, provider->defer_ppm);
-	if (bounce + defer == 0)
-		return false;
-	uint64_t key = draw_number(session->sender, FOR_MAIL);
-	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, key));
-	enum provider_kind kind = kind_of(draw, bounce, defer);
-	if (kind == PROVIDER_KINDS)
-		return false;
-	return put_due(session, provider_draw(provider, kind, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY)), false,
-		smtp);
-}
-
-/* What is left of odds after a part of them had its chance: of those who passed it. */
-static uint32_t ppm_left(uint32_t ppm, uint32_t had, uint32_t had_in_all)
-{
-	return (uint32_t)((uint64_t)(ppm - had) * 1000000 / (1000000 - had_in_all));
-}
-
-/* A reply of the kind that comes after MAIL. */
-static const struct provider_reply *draw_after_mail(
-	const struct provider *provider, enum provider_kind kind, uint64_t draw)
-{
-	uint64_t sum = 0;
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++)
-		sum += provider->weight_at[kind][phase];
-	uint64_t at = draw_below(draw, sum);
-	for (int phase = SMTP_PHASE_RCPT; phase < PROVIDER_PHASES; phase++) {
-		if (at < provider->weight_at[kind][phase])
-			return provider_draw(provider, kind, phase, draw_number(draw, FOR_REPLY));
-		at -= provider->weight_at[kind][phase];
-	}
-	return NULL;
-}
-
-/* The outcome of a recipient, by a draw over sender, recipient and attempt. */
-static bool draw_rcpt(struct policy_session *session, const struct provider *provider, uint64_t key,
-	const struct smtp *smtp)
-{
-	uint32_t bounce = provider->bounce_ppm, defer = provider->defer_ppm;
-	bool after_mail = session->mail_drawn && provider == session->dialled.provider;
-	if (after_mail) {
-		uint32_t bounce_had = ppm_at_mail(provider, PROVIDER_BOUNCE, bounce),
-			 defer_had = ppm_at_mail(provider, PROVIDER_DEFER, defer);
-		if (bounce_had + defer_had >= 1000000)
-			return false;
-		bounce = ppm_left(bounce, bounce_had, bounce_had + defer_had);
-		defer = ppm_left(defer, defer_had, bounce_had + defer_had);
-	}
-	if (bounce + defer == 0)
-		return false;
-	uint64_t draw = draw_number(key, attempt_next(session->state->attempts, draw_number(key, FOR_OUTCOME)));
-	enum provider_kind kind = kind_of(draw, bounce, defer);
-	if (kind == PROVIDER_KINDS)
-		return false;
-	uint64_t among = draw_number(draw, FOR_REPLY);
-	return put_due(session,
-		after_mail ? draw_after_mail(provider, kind, among) : provider_draw(provider, kind, -1, among), false,
-		smtp);
-}
-
-static bool decide_mail(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_mail(
+	struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	const struct provider_limits *limits = provider ? &provider->limits : NULL;
-	session->mail_drawn = false;
+	if (smtp->phase == SMTP_PHASE_MAIL)
+		session->mail_drawn = false;
 	if (!limits)
-		return false;
+		return NULL;
 	if (limits->deliveries_per_connection && session->deliveries >= limits->deliveries_per_connection)
 		return breach(session, provider, PROVIDER_DELIVERIES, smtp, now_ms);
 	if (limits->message_size && smtp->declared_size > limits->message_size)
@@ -407,7 +328,9 @@ static bool decide_mail(struct policy_session *session, const struct smtp *smtp,
 	if (limits->message_rate.count && session->entry &&
 		!limit_take(session->entry, LIMIT_MESSAGE_RATE, limits->message_rate, now_ms))
 		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
-	return draw_mail(session, smtp);
+	if (smtp->phase != SMTP_PHASE_MAIL)
+		return NULL;
+	return put_due(session, policy_outcome_mail(session, session->sender), false, smtp);
 }
 
 /*
@@ -429,8 +352,8 @@ static bool is_mismatch(const struct policy_session *session, const struct polic
 	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
 }
 
-static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
-	uint64_t now_ms)
+static const struct provider_reply *decide_rcpt(
+	struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx, uint64_t now_ms)
 {
 	const struct policy *policy = session->policy;
 	const struct provider *provider = mx->provider;
@@ -450,30 +373,38 @@ static bool decide_rcpt(struct policy_session *session, const struct smtp *smtp,
 		uint64_t first = attempt_first_seen(session->state->attempts, triplet, now_ms);
 		if (now_ms - first < provider->greylist_s * UINT64_C(1000))
 			return put_due(session,
-				words_for(session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)), false,
-				smtp);
+				words_for(
+					session, provider, PROVIDER_GREYLIST, draw_next(session, FOR_REPLY)),
+				false, smtp);
 	}
-	return draw_rcpt(session, provider, key, smtp);
+	return put_due(session, policy_outcome_rcpt(session, provider, key), false, smtp);
 }
 
-static bool decide_end(struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
+static const struct provider_reply *decide_end(
+	struct policy_session *session, const struct smtp *smtp, uint64_t now_ms)
 {
 	const struct provider *provider = session->provider;
 	if (provider && provider->limits.message_size && smtp->message.octets > provider->limits.message_size)
 		return breach(session, provider, PROVIDER_SIZE, smtp, now_ms);
-	return false;
+	return NULL;
 }
 
 /* Delays and faults come on top of whatever is answered. */
-static void decide_weather(struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
+static void decide_weather(
+	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
 	const struct provider *provider = provider_of(session);
 	const struct provider_delay *delay = &provider->delays[smtp->phase];
 	if (delay->form != PROVIDER_DELAY_NONE)
 		verdict->delay_ms += delay_draw(delay, draw_next(session, FOR_DELAY));
+	uint64_t draw = provider->fault_count ? draw_next(session, FOR_FAULT) : 0;
+	uint32_t odds_ppm = 0;
 	for (size_t i = 0; i < provider->fault_count; i++) {
-		if (provider->faults[i].phase != smtp->phase ||
-			!draw_hits(draw_next(session, FOR_FAULT), provider->faults[i].odds_ppm))
+		if (provider->faults[i].phase != smtp->phase)
+			continue;
+		/* One draw for all, so that each has its odds exactly, whatever comes before it. */
+		odds_ppm += provider->faults[i].odds_ppm;
+		if (!draw_hits(draw, odds_ppm))
 			continue;
 		verdict->faulted = true;
 		verdict->fault = provider->faults[i].form;
@@ -502,22 +433,33 @@ static bool decide_injected(struct policy_session *session, const struct smtp *s
 static void decide_smart(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
 	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
 {
-	bool now = session->due && session->due->phase <= smtp->phase;
+	const struct provider_reply *now =
+		session->due && session->due->phase <= smtp->phase ? session->due : NULL;
 	if (smtp->phase == SMTP_PHASE_CONNECT) {
 		decide_connect(session, smtp, now_ms, today, verdict);
 		verdict->provider = provider_of(session);
-		decide_weather(session, smtp, verdict);
-		decide_injected(session, smtp, now_ms, today, verdict);
+		/* Known for whose it is only now; what is injected comes before all else, here too. */
+		if (!decide_injected(session, smtp, now_ms, today, verdict))
+			decide_weather(session, smtp, verdict);
 		return;
+	}
+	if (smtp->phase == SMTP_PHASE_MAIL) {
+		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+		keep_mailbox(session->from, smtp->path.mailbox);
 	}
 	verdict->provider = smtp->phase == SMTP_PHASE_RCPT ? mx->provider : provider_of(session);
 	if (decide_injected(session, smtp, now_ms, today, verdict))
 		return;
-	if (smtp->phase == SMTP_PHASE_MAIL)
-		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
 	/* Where the destination was not known for whose it is, the first recipient tells. */
-	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider)
-		now |= count_connection(session, mx->provider, mx->site, smtp, now_ms);
+	if (smtp->phase == SMTP_PHASE_RCPT && !session->provider) {
+		now = count_connection(session, mx->provider, mx->site, smtp, now_ms);
+		/* What was not asked at MAIL, since nobody knew of whom. */
+		if (!now)
+			now = decide_mail(session, smtp, now_ms);
+	}
+	/* What is said later of the transaction names the recipient that it is said for. */
+	if (smtp->phase == SMTP_PHASE_RCPT && (!session->due || session->due_stays))
+		keep_mailbox(session->rcpt, smtp->path.mailbox);
 	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
 	switch (smtp->phase) {
@@ -528,20 +470,23 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 			decide_helo(session, smtp, verdict, today);
 		break;
 	case SMTP_PHASE_MAIL:
-		now |= decide_mail(session, smtp, now_ms);
+		if (!now)
+			now = decide_mail(session, smtp, now_ms);
 		break;
 	case SMTP_PHASE_RCPT:
-		now |= decide_rcpt(session, smtp, mx, now_ms);
+		if (!now)
+			now = decide_rcpt(session, smtp, mx, now_ms);
 		break;
 	case SMTP_PHASE_DATA:
 		break;
 	case SMTP_PHASE_END_OF_DATA:
-		now |= decide_end(session, smtp, now_ms);
+		if (!now)
+			now = decide_end(session, smtp, now_ms);
 		break;
 	}
-	if (now && session->due) {
-		give(session, verdict, session->due, smtp, today);
-		if (!session->due_stays)
+	if (now) {
+		give(session, verdict, now, smtp, today);
+		if (now == session->due && !session->due_stays)
 			session->due = NULL;
 	}
 	if (smtp->phase == SMTP_PHASE_END_OF_DATA && !verdict->reply)
@@ -549,8 +494,8 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	decide_weather(session, smtp, verdict);
 }
 
-enum policy_outcome policy_decide(struct policy_session *session, const struct smtp *smtp, const struct policy_mx *mx,
-	uint64_t now_ms, const char *today, struct policy_verdict *verdict)
+enum policy_outcome policy_decide(struct policy_session *session, const struct smtp *smtp,
+	const struct policy_mx *mx, uint64_t now_ms, const char *today, struct policy_verdict *verdict)
 {
 	const struct policy *policy = session->policy;
 	verdict->reply = NULL;
@@ -582,6 +527,7 @@ void policy_forget(struct policy_session *session)
 	if (!session->due_stays)
 		session->due = NULL;
 	session->forced.code = 0;
+	session->from[0] = session->rcpt[0] = '\0';
 }
 
 void policy_session_done(struct policy_session *session, uint64_t now_ms)
@@ -592,8 +538,9 @@ void policy_session_done(struct policy_session *session, uint64_t now_ms)
 		limit_disconnect(session->site_entry, now_ms);
 }
 
-void policy_standing(const struct policy *policy, const struct policy_state *state, const struct provider *provider,
-	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing)
+void policy_standing(const struct policy *policy, const struct policy_state *state,
+	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
+	struct policy_standing *standing)
 {
 	(void)policy;
 	const struct limit_entry *entry = limit_find(state->limits, entry_key(source, provider));

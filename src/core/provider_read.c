@@ -33,7 +33,7 @@ static void banner_read(struct provider_reader *reader, const struct toml_node *
 	if (strchr(banner, '\n'))
 		provider_mistake(reader, node, "has several lines; write one");
 	else if (reply_text_check(banner, &err) < 0)
-		provider_mistake(reader, node, "holds %s", err.text);
+		provider_mistake(reader, node, "is wrong: %s", err.text);
 	else
 		*(const char **)to = banner;
 }

@@ -132,7 +132,7 @@ static void text_read(struct provider_reader *reader, const struct toml_node *no
 	if (!found)
 		return;
 	if (reply_text_check(found, &err) < 0)
-		provider_mistake(reader, node, "holds %s", err.text);
+		provider_mistake(reader, node, "is wrong: %s", err.text);
 	else
 		*(const char **)text = found;
 }

@@ -103,21 +103,30 @@ static unsigned code_read(struct responses *responses, const struct toml_node *t
 	return 0;
 }
 
-static void mended_tell(
-	struct responses *responses, unsigned line, unsigned code, const struct provider_words *words)
+/* One note for an entry, whatever is wrong with it. */
+static void entry_note(struct responses *responses, unsigned line, enum provider_kind kind, unsigned code,
+	const struct provider_words *words)
 {
-	if (words->comma)
-		note(responses, line, "msg has \"%u,\" where a reply's last line has \"%u \"; mended", code,
-			code);
-	else if (words->own_codes)
-		note(responses, line, "msg has the code %u of its own, which would come twice; left out",
-			code);
-	if (words->crlf)
-		note(responses, line, "msg divides its lines by CR LF; made a reply of several lines");
-	if (words->control)
-		note(responses, line, "msg has control characters; made spaces");
-	if (words->folded)
-		note(responses, line, "msg has a line too long for SMTP; divided at a space");
+	const struct {
+		bool is;
+		const char *what;
+	} rows[] = {
+		{words->comma, "a comma behind a code of its own, mended"},
+		{words->own_codes && !words->comma, "the code of its own, which would come twice, left out"},
+		{words->crlf, "CR LF between its lines, made a reply of several lines"},
+		{words->control, "control characters, made spaces"},
+		{words->folded, "a line too long for SMTP, divided at spaces"},
+		{kind == PROVIDER_DEFER && code >= 500, "a code that no sender takes for a deferral, kept"},
+		{kind == PROVIDER_BOUNCE && code < 500, "a code that no sender takes for a bounce, kept"},
+	};
+	char found[384] = "";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t used = strlen(found);
+		if (rows[i].is)
+			snprintf(found + used, sizeof(found) - used, "%s%s", used ? "; " : "", rows[i].what);
+	}
+	if (found[0])
+		note(responses, line, "the answer %u has %s", code, found);
 }
 
 static void answer_read(struct responses *responses, const struct toml_node *table, struct provider *provider,
@@ -142,13 +151,7 @@ static void answer_read(struct responses *responses, const struct toml_node *tab
 		note(responses, msg->line, "msg: %s; the answer is left out", err.text);
 		return;
 	}
-	mended_tell(responses, msg->line, code, &words);
-	if (kind == PROVIDER_DEFER && code >= 500)
-		note(responses, table->line, "a deferral with code %u is a bounce for every sender; kept",
-			code);
-	if (kind == PROVIDER_BOUNCE && code < 500)
-		note(responses, table->line, "a bounce with code %u is a deferral for every sender; kept",
-			code);
+	entry_note(responses, msg->line, kind, code, &words);
 	const struct provider_reply reply = {
 		.kind = kind,
 		.phase = SMTP_PHASE_END_OF_DATA,

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From here on a line is divided at its next space: reply_text_check() takes 400 bytes. */
+/* A line longer than that is divided, at its next space behind so many: reply_text_check() takes 400. */
+#define LINE_BYTES 390
 #define FOLD_BYTES 320
 
 /* class "." subject "." detail at the front: its length, without the space behind it; else 0. */
@@ -51,7 +52,7 @@ static void line_put(const char *line, size_t len, size_t *used, struct provider
 	for (size_t i = 0; i < len && *used < PROVIDER_WORDS_MAX - 2; i++) {
 		unsigned char c = (unsigned char)line[i];
 		bool control = c < ' ' || c == 0x7f;
-		bool fold = c == ' ' && *used - start > FOLD_BYTES;
+		bool fold = len > LINE_BYTES && c == ' ' && *used - start > FOLD_BYTES;
 		words->control |= control;
 		words->folded |= fold;
 		words->text[(*used)++] = fold ? '\n' : control ? ' ' : (char)c;

@@ -17,9 +17,6 @@ const struct smtp_limits smtp_limits_default = {
 	.message_size = 100 << 20,
 };
 
-/* What EHLO announces besides SIZE. */
-#define EXTENSIONS "PIPELINING\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN"
-
 void smtp_init(struct smtp *smtp, const struct smtp_profile *profile)
 {
 	*smtp = (struct smtp){.profile = profile, .state = SMTP_STATE_CONNECTED};
@@ -228,9 +225,9 @@ static struct span name_host(const struct smtp *smtp, char *text, size_t size)
 	else if (!smtp->ehlo)
 		len = snprintf(text, size, "%s", profile->hostname);
 	else if (limit)
-		len = snprintf(text, size, "%s\nSIZE %" PRIu64 "\n" EXTENSIONS, profile->hostname, limit);
+		len = snprintf(text, size, "%s\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS, profile->hostname, limit);
 	else
-		len = snprintf(text, size, "%s\nSIZE\n" EXTENSIONS, profile->hostname);
+		len = snprintf(text, size, "%s\nSIZE\n" SMTP_EXTENSIONS, profile->hostname);
 	return (struct span){text, len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1};
 }
 

@@ -122,6 +122,12 @@ bool stats_attach(struct stats *stats, void *memory, size_t size)
 	const struct header *header = memory;
 	if (size < PAGE || header->magic != STATS_MAGIC || header->version != STATS_VERSION)
 		return false;
+	/* The file may hold anything: sizes are believed only within what a configuration can ask for. */
+	if (header->layout.blocks > CONF_WORKERS_MAX)
+		return false;
+	for (int i = 0; i < STATS_TABLES; i++)
+		if (header->layout.rows[i] < 1 || header->layout.rows[i] > CONF_ROWS_MAX)
+			return false;
 	if (stats_size(&header->layout) != size)
 		return false;
 	*stats = (struct stats){memory, header->layout};
@@ -354,4 +360,14 @@ void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
 	kernel->read_s = load(&header->read_s);
 	kernel->repairs = load(&header->repairs);
 	kernel->starts = load(&header->starts);
+}
+
+void stats_kernel_last(const struct stats *stats, struct stats_kernel *kernel)
+{
+	struct header *header = stats->memory;
+	stats_kernel_read(stats, kernel);
+	for (int i = 0; i < RULESET_COUNTERS; i++) {
+		kernel->packets[i] = load(&header->counters[i].packets);
+		kernel->bytes[i] = load(&header->counters[i].bytes);
+	}
 }

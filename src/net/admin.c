@@ -77,8 +77,9 @@ static void reply_json(struct evhttp_request *request, json_t *value)
 static void answer_status(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	(void)route;
-	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.started_s,
-				    (uint64_t)time(NULL), admin->policy && admin->policy->providers ? "smart" : "sink"));
+	reply_json(
+		request, admin_json_status(admin->setup.stats, admin->setup.started_s, (uint64_t)time(NULL),
+				 admin->policy && admin->policy->providers ? "smart" : "sink"));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -237,7 +238,8 @@ static void explain_reply(struct explaining *explaining, const struct mx_answer 
 	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = explaining->to};
 	memcpy(&to, &six, sizeof(six));
 	json_t *value = explain_address(admin->policy, admin->setup.state, explaining->address,
-		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &to : NULL, answer, clock_ms());
+		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &to : NULL, answer,
+		clock_ms());
 	struct evhttp_connection *connection = evhttp_request_get_connection(explaining->request);
 	if (connection)
 		evhttp_connection_set_closecb(connection, NULL, NULL);
@@ -269,19 +271,21 @@ static void answer_explain(struct admin *admin, const struct route *route, struc
 		evhttp_send_error(request, HTTP_BADREQUEST, NULL);
 		return;
 	}
-	const char *address = evhttp_find_header(&query, "address"), *from = evhttp_find_header(&query, "from"),
-		   *to = evhttp_find_header(&query, "to");
+	const char *address = evhttp_find_header(&query, "address"),
+		   *from = evhttp_find_header(&query, "from"), *to = evhttp_find_header(&query, "to");
 	explaining->admin = admin;
 	explaining->request = request;
 	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
 	explaining->has_from = from && explain_read_address(from, &explaining->from);
 	explaining->has_to = to && explain_read_address(to, &explaining->to);
-	bool bad = !address || !strchr(address, '@') || (from && !explaining->has_from) || (to && !explaining->has_to);
+	bool bad = !address || !strchr(address, '@') || (from && !explaining->has_from) ||
+		   (to && !explaining->has_to);
 	evhttp_clear_headers(&query);
 	if (bad) {
 		free(explaining);
-		reply_json(request, json_pack("{s:s}", "error",
-					    "say explain USER@DOMAIN, and an IP address behind --from and --to"));
+		reply_json(request,
+			json_pack("{s:s}", "error",
+				"say explain USER@DOMAIN, and an IP address behind --from and --to"));
 		return;
 	}
 	struct span domain = span_of(strrchr(explaining->address, '@') + 1);

@@ -46,8 +46,9 @@ static json_t *answer_json(const struct mx_answer *answer)
 	json_t *dns = json_object(), *hosts = json_array(), *addresses = json_array();
 	json_object_set_new(dns, "status", json_string(answer ? statuses[answer->status] : "not asked"));
 	for (size_t i = 0; answer && i < answer->host_count; i++)
-		json_array_append_new(hosts, json_pack("{s:i,s:s}", "preference", (int)answer->hosts[i].preference,
-						     "host", answer->hosts[i].name));
+		json_array_append_new(
+			hosts, json_pack("{s:i,s:s}", "preference", (int)answer->hosts[i].preference, "host",
+				       answer->hosts[i].name));
 	for (size_t i = 0; answer && i < answer->address_count; i++)
 		json_array_append_new(addresses, address_json(&answer->addresses[i]));
 	json_object_set_new(dns, "mx", hosts);
@@ -80,16 +81,16 @@ static json_t *provider_json(const struct provider *provider, const struct mx_an
 		snprintf(why, sizeof(why), "no profile matches: \"default\" answers");
 	else
 		snprintf(why, sizeof(why), "the domain is one of the profile's own");
-	return json_pack("{s:s,s:s,s:s,s:i}", "name", provider->name, "why", why, "file", provider->file, "line",
-		(int)provider->line);
+	return json_pack("{s:s,s:s,s:s,s:i}", "name", provider->name, "why", why, "file", provider->file,
+		"line", (int)provider->line);
 }
 
 /* The odds of a reply that is drawn, in percent of all recipients; those of a limit have none. */
 static json_t *odds_json(const struct provider *provider, const struct provider_reply *reply)
 {
-	uint32_t ppm = reply->kind == PROVIDER_BOUNCE ? provider->bounce_ppm
-		: reply->kind == PROVIDER_DEFER       ? provider->defer_ppm
-						      : 0;
+	uint32_t ppm = reply->kind == PROVIDER_BOUNCE  ? provider->bounce_ppm
+		       : reply->kind == PROVIDER_DEFER ? provider->defer_ppm
+						       : 0;
 	if (reply->kind > PROVIDER_DEFER || provider->weight[reply->kind] == 0)
 		return json_null();
 	return json_real((double)ppm / 1e4 * reply->weight / (double)provider->weight[reply->kind]);
@@ -100,11 +101,12 @@ static json_t *replies_json(const struct provider *provider)
 	json_t *list = json_array();
 	for (size_t i = 0; i < provider->reply_count; i++) {
 		const struct provider_reply *reply = &provider->replies[i];
-		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:o,s:i,s:s,s:s,s:s,s:i}", "phase", provider_phase_name(reply->phase), "kind",
-				provider_kind_name(reply->kind), "percent", odds_json(provider, reply), "code",
-				(int)reply->code, "enhanced", reply->enhanced, "text", reply->text, "file", reply->file,
-				"line", (int)reply->line));
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:o,s:i,s:s,s:s,s:s,s:i}", "phase",
+				      provider_phase_name(reply->phase), "kind",
+				      provider_kind_name(reply->kind), "percent", odds_json(provider, reply),
+				      "code", (int)reply->code, "enhanced", reply->enhanced, "text",
+				      reply->text, "file", reply->file, "line", (int)reply->line));
 	}
 	return list;
 }
@@ -129,7 +131,8 @@ static json_t *limits_json(const struct provider *provider)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (all[i].count == 0)
 			continue;
-		json_t *limit = json_pack("{s:s,s:I}", "name", all[i].name, "count", (json_int_t)all[i].count);
+		json_t *limit =
+			json_pack("{s:s,s:I}", "name", all[i].name, "count", (json_int_t)all[i].count);
 		if (all[i].period_s)
 			json_object_set_new(limit, "per_s", json_number(all[i].period_s));
 		json_array_append_new(list, limit);
@@ -138,7 +141,8 @@ static json_t *limits_json(const struct provider *provider)
 }
 
 json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
-	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer, uint64_t now_ms)
+	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
+	uint64_t now_ms)
 {
 	const char *at = strrchr(address, '@');
 	struct span domain = span_of(at ? at + 1 : address);
@@ -206,18 +210,21 @@ int explain_read_injection(const json_t *value, uint64_t now_ms, struct injectio
 	json_int_t seconds = json_integer_value(json_object_get(value, "seconds"));
 	json_int_t count = json_integer_value(json_object_get(value, "count"));
 	if (at < 0)
-		return err_set(err, -EINVAL, "phase \"%s\" is none: say connect, ehlo, mail, rcpt, data or end_of_data",
-			phase);
+		return err_set(err, -EINVAL,
+			"phase \"%s\" is none: say connect, ehlo, mail, rcpt, data or end_of_data", phase);
 	if (act < 0)
-		return err_set(err, -EINVAL, "action \"%s\" is none: say reply, reply_close, close, reset or hang", action);
+		return err_set(err, -EINVAL,
+			"action \"%s\" is none: say reply, reply_close, close, reset or hang", action);
 	if (act >= PROVIDER_CLOSE && code == 0)
 		code = 421; /* never said: the connection ends instead */
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
-		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay", (long long)code);
+		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
+			(long long)code);
 	if (delay < 0 || delay > 600000 || seconds < 0 || count < 0 || count > UINT32_MAX)
 		return err_set(err, -EINVAL, "delay (up to 600 s), time and count must not be negative");
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
-		return err_set(err, -EINVAL, "a recipient's domain is known in phase rcpt alone: leave phase or domain out");
+		return err_set(err, -EINVAL,
+			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
 	if (strlen(text) >= sizeof(injection->text) || reply_text_check(text, err) < 0)
 		return err_prefix(err, -EINVAL, "text");
 	snprintf(injection->domain, sizeof(injection->domain), "%s", text_of(value, "domain"));
@@ -249,14 +256,16 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 	struct injection injection;
 	uint32_t used;
 	for (size_t i = 0; injections_at(injections, i, &injection, &used); i++) {
-		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:i}", "domain", injection.domain,
-			"provider", injection.provider, "source", injection.source, "phase",
-			provider_phase_name(injection.phase), "action", actions[injection.reply.action], "code",
-			(int)injection.reply.code, "enhanced", injection.enhanced, "text", injection.text, "delay_ms",
-			(int)injection.delay_ms, "used", (int)used, "count", (int)injection.count);
+		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:i}", "domain",
+			injection.domain, "provider", injection.provider, "source", injection.source, "phase",
+			provider_phase_name(injection.phase), "action", actions[injection.reply.action],
+			"code", (int)injection.reply.code, "enhanced", injection.enhanced, "text",
+			injection.text, "delay_ms", (int)injection.delay_ms, "used", (int)used, "count",
+			(int)injection.count);
 		if (injection.until_ms)
 			json_object_set_new(one, "seconds_left",
-				json_number(injection.until_ms > now_ms ? (injection.until_ms - now_ms) / 1000 : 0));
+				json_number(injection.until_ms > now_ms ? (injection.until_ms - now_ms) / 1000
+									: 0));
 		json_array_append_new(list, one);
 	}
 	return json_pack("{s:o}", "injections", list);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,12 +13,13 @@
 /* The kernel cuts this to net.core.somaxconn. */
 #define BACKLOG 65535
 
-static int bind_port(int family, uint16_t port)
+/* A bound socket; shared: with other sockets of this user's. */
+static int bind_family(int family, uint16_t port, bool shared)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	const int on = 1, off = 0;
+	const int on = 1, off = 0, share = shared;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in v4;
@@ -33,32 +35,56 @@ static int bind_port(int family, uint16_t port)
 	}
 	/* TCP_NODELAY is inherited by accepted sockets: a system call saved per connection. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share)) == 0 &&
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
 		(family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0) &&
-		bind(fd, &address.any, len) == 0 && listen(fd, BACKLOG) == 0)
+		bind(fd, &address.any, len) == 0)
 		return fd;
 	int code = -errno;
 	close(fd);
 	return code;
 }
 
-int listener_open(uint16_t port, struct err *err)
+static int bind_port(uint16_t port, bool shared)
 {
-	int fd = bind_port(AF_INET6, port);
+	int fd = bind_family(AF_INET6, port, shared);
 	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
-		fd = bind_port(AF_INET, port);
-	if (fd == -EADDRINUSE)
-		return err_set(err, fd,
+		fd = bind_family(AF_INET, port, shared);
+	return fd;
+}
+
+static int port_error(uint16_t port, int code, struct err *err)
+{
+	if (code == -EADDRINUSE)
+		return err_set(err, code,
 			"port %u is in use by another process: stop it, or choose other ports by "
 			"listen.ports (ss -ltnp 'sport = :%u' names it)",
 			port, port);
-	if (fd == -EACCES)
-		return err_set(err, fd,
+	if (code == -EACCES)
+		return err_set(err, code,
 			"port %u: permission denied: choose ports from 1024 on by listen.ports", port);
+	return err_set(err, code, "port %u cannot be listened on: %s", port, strerror(-code));
+}
+
+int listener_check(uint16_t port, struct err *err)
+{
+	int fd = bind_port(port, false);
 	if (fd < 0)
-		return err_set(err, fd, "port %u cannot be listened on: %s", port, strerror(-fd));
-	return fd;
+		return port_error(port, fd, err);
+	close(fd);
+	return 0;
+}
+
+int listener_open(uint16_t port, struct err *err)
+{
+	int fd = bind_port(port, true);
+	if (fd < 0)
+		return port_error(port, fd, err);
+	if (listen(fd, BACKLOG) == 0)
+		return fd;
+	int code = -errno;
+	close(fd);
+	return port_error(port, code, err);
 }
 
 int listener_open_unix(const char *path, unsigned gid, struct err *err)

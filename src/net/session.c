@@ -164,7 +164,8 @@ static void session_end(struct session *session, enum session_decided decided)
 }
 
 /* Sets the reply aside that is to wait, at the end of out. False when out of memory. */
-static bool session_delay(struct session *session, const struct session_decision *decision, struct smtp_out *out)
+static bool session_delay(
+	struct session *session, const struct session_decision *decision, struct smtp_out *out)
 {
 	size_t len = out->len - decision->reply_at;
 	session->unsent = malloc(len);
@@ -421,7 +422,8 @@ static struct in6_addr address_mapped(const struct sockaddr_storage *address)
 	return mapped;
 }
 
-static uint32_t address_row(struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
+static uint32_t address_row(
+	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
 {
 	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
 	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});

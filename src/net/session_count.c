@@ -50,8 +50,8 @@ bool session_keep_recipient(struct session *session, struct session_recipient re
 	return true;
 }
 
-static void count_recipient(struct session *session, struct session_recipient recipient, unsigned class,
-	uint64_t octets)
+static void count_recipient(
+	struct session *session, struct session_recipient recipient, unsigned class, uint64_t octets)
 {
 	struct stats_block *block = session->shared->block;
 	stats_add(block, outcomes[class].recipients, 1);

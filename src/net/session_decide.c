@@ -28,7 +28,8 @@ static const char *today_of(struct session_shared *shared)
 }
 
 /* What follows from DNS's answer is worked out once for each set of providers. */
-static struct policy_mx mx_of_entry(const struct policy *policy, struct span domain, struct resolver_entry *entry)
+static struct policy_mx mx_of_entry(
+	const struct policy *policy, struct span domain, struct resolver_entry *entry)
 {
 	if (entry->owner != policy->serial) {
 		struct policy_mx mx = policy_mx_of(policy, domain, &entry->answer);
@@ -125,11 +126,13 @@ static struct session_recipient recipient_of(struct session *session, const stru
 {
 	uint32_t provider = STATS_OTHER;
 	if (verdict->provider)
-		provider = stats_row(session->shared->block, STATS_PROVIDERS, span_of(verdict->provider->name));
+		provider =
+			stats_row(session->shared->block, STATS_PROVIDERS, span_of(verdict->provider->name));
 	return (struct session_recipient){session_domain_row(session, session->smtp.path.domain), provider};
 }
 
-static void answer_recipient(struct session *session, const struct policy_verdict *verdict, struct smtp_out *out)
+static void answer_recipient(
+	struct session *session, const struct policy_verdict *verdict, struct smtp_out *out)
 {
 	static const struct smtp_reply no_memory = {452, {"4.3.1", 5}, {"Insufficient system storage", 27}};
 	const struct smtp_reply *reply = verdict->reply;
@@ -193,7 +196,7 @@ struct session_decision session_decide(struct session *session, struct smtp_out 
 	}
 	count_verdict(session, verdict);
 	bool broken = verdict->faulted &&
-		(verdict->fault == PROVIDER_FAULT_TRUNCATE || verdict->fault == PROVIDER_FAULT_GARBLE);
+		      (verdict->fault == PROVIDER_FAULT_TRUNCATE || verdict->fault == PROVIDER_FAULT_GARBLE);
 	if (verdict->faulted && !broken)
 		decision.decided = silent_faults[verdict->fault];
 	else if (verdict->action >= PROVIDER_CLOSE)

@@ -195,8 +195,8 @@ static int worker_init(struct worker *worker, const struct worker_setup *setup, 
 		if (!worker->resolver)
 			goto fail;
 	}
-	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, setup->state, worker->resolver,
-		    err) < 0) {
+	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, setup->state,
+		    worker->resolver, err) < 0) {
 		worker->shared.read_buffer = NULL;
 		goto fail;
 	}

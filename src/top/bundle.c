@@ -88,8 +88,8 @@ struct conf *bundle_conf(const struct bundle *bundle, struct err *err)
 		bundle->files[BUNDLE_CONF].len, err);
 }
 
-static int add_file(const struct bundle *bundle, enum bundle_role role, struct provider_set *set, const char *wording,
-	void (*note)(void *arg, const char *text), void *arg, struct err *err)
+static int add_file(const struct bundle *bundle, enum bundle_role role, struct provider_set *set,
+	const char *wording, void (*note)(void *arg, const char *text), void *arg, struct err *err)
 {
 	const char *name = bundle->files[role].name;
 	if (!name)

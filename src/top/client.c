@@ -45,7 +45,8 @@ static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 	return EXIT_CODE_UNREACHABLE;
 }
 
-static enum exit_code ask(const struct options *options, const char *posted, const char *path, json_t **answer)
+static enum exit_code ask(
+	const struct options *options, const char *posted, const char *path, json_t **answer)
 {
 	*answer = NULL;
 	char *socket = options->socket ? strdup(options->socket) : conf_file_socket(options->conf_file);

@@ -1,8 +1,8 @@
 #include "command.h"
 
 #include <getopt.h>
-#include <stddef.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +24,8 @@ static const struct command commands[] = {
 	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"reload", "", "load the configuration anew; a bad one changes nothing", ASKS, 0, 0, command_reload},
-	{"explain", "USER@DOMAIN", "why an address is answered as it is: MX, provider, odds, limits", ASKS | OPTION_PEERS,
-		1, 1, command_explain},
+	{"explain", "USER@DOMAIN", "why an address is answered as it is: MX, provider, odds, limits",
+		ASKS | OPTION_PEERS, 1, 1, command_explain},
 	{"inject", "[CODE [ENHANCED] [TEXT…]]", "set a temporary behaviour; without a code, list them",
 		ASKS | OPTION_INJECT, 0, 64, command_inject},
 	{"reset", "", "counters and injected behaviour to nothing", ASKS, 0, 0, command_reset},
@@ -81,13 +81,15 @@ static const struct {
 	{OPTION_PEERS, {"to", required_argument, NULL, LONG_TO}, "--to IP", "the destination that it dials"},
 	{OPTION_INJECT, {"domain", required_argument, NULL, LONG_DOMAIN}, "--domain NAME",
 		"for recipients of this domain, or .suffix"},
-	{OPTION_INJECT, {"provider", required_argument, NULL, LONG_PROVIDER}, "--provider NAME", "for this provider"},
+	{OPTION_INJECT, {"provider", required_argument, NULL, LONG_PROVIDER}, "--provider NAME",
+		"for this provider"},
 	{OPTION_INJECT, {"source", required_argument, NULL, LONG_SOURCE}, "--source IP", "for this sender"},
 	{OPTION_INJECT, {"phase", required_argument, NULL, LONG_PHASE}, "--phase PHASE",
 		"connect, ehlo, mail, rcpt (default), data, end_of_data"},
 	{OPTION_INJECT, {"count", required_argument, NULL, LONG_COUNT}, "--count N", "the next N alone"},
 	{OPTION_INJECT, {"for", required_argument, NULL, LONG_FOR}, "--for TIME", "for so long: 90s, 10m"},
-	{OPTION_INJECT, {"delay", required_argument, NULL, LONG_DELAY}, "--delay TIME", "answer so much later"},
+	{OPTION_INJECT, {"delay", required_argument, NULL, LONG_DELAY}, "--delay TIME",
+		"answer so much later"},
 	{OPTION_INJECT, {"action", required_argument, NULL, LONG_ACTION}, "--action ACTION",
 		"reply (default), reply_close, close, reset, hang"},
 	{OPTION_CLASSES, {"classes", required_argument, NULL, LONG_CLASSES}, "--classes FILE",

@@ -17,8 +17,8 @@ static void print_dns(const json_t *dns)
 	size_t i;
 	json_t *one;
 	printf("MX         %s\n", string(dns, "status"));
-	json_array_foreach(json_object_get(dns, "mx"), i, one)
-		printf("           %5lld %s\n", json_integer_value(json_object_get(one, "preference")), string(one, "host"));
+	json_array_foreach(json_object_get(dns, "mx"), i, one) printf("           %5lld %s\n",
+		json_integer_value(json_object_get(one, "preference")), string(one, "host"));
 	const json_t *addresses = json_object_get(dns, "addresses");
 	if (json_array_size(addresses) > 0)
 		printf("addresses ");
@@ -52,21 +52,25 @@ static void print_replies(const json_t *replies)
 	{
 		char odds[16] = "limit", reply[400], where[300];
 		if (json_is_real(json_object_get(one, "percent")))
-			snprintf(odds, sizeof(odds), "%.2f %%", json_real_value(json_object_get(one, "percent")));
-		snprintf(reply, sizeof(reply), "%lld %s%s%s", json_integer_value(json_object_get(one, "code")),
-			string(one, "enhanced"), string(one, "enhanced")[0] ? " " : "", string(one, "text"));
+			snprintf(odds, sizeof(odds), "%.2f %%",
+				json_real_value(json_object_get(one, "percent")));
+		snprintf(reply, sizeof(reply), "%lld %s%s%s",
+			json_integer_value(json_object_get(one, "code")), string(one, "enhanced"),
+			string(one, "enhanced")[0] ? " " : "", string(one, "text"));
 		for (char *p = reply; *p; p++)
 			if (*p == '\n')
 				*p = ' ';
 		snprintf(where, sizeof(where), "%s:%lld", string(one, "file"),
 			json_integer_value(json_object_get(one, "line")));
-		printf("%8s  %-11s %-30s %.90s  (%s)\n", odds, string(one, "phase"), string(one, "kind"), reply, where);
+		printf("%8s  %-11s %-30s %.90s  (%s)\n", odds, string(one, "phase"), string(one, "kind"),
+			reply, where);
 	}
 }
 
 static void print(const json_t *answer)
 {
-	const json_t *provider = json_object_get(answer, "provider"), *sender = json_object_get(answer, "sender");
+	const json_t *provider = json_object_get(answer, "provider"),
+		     *sender = json_object_get(answer, "sender");
 	printf("address    %s\n", string(answer, "address"));
 	if (string(answer, "mode")[0]) {
 		printf("mode       %s\n", string(answer, "mode"));
@@ -79,8 +83,8 @@ static void print(const json_t *answer)
 		printf("site       %s\n", string(answer, "site"));
 	if (json_object_get(answer, "served_at_destination"))
 		printf("destination %s\n", json_is_true(json_object_get(answer, "served_at_destination"))
-				? "is one of the domain's MX hosts"
-				: "is none of the domain's MX hosts");
+						   ? "is one of the domain's MX hosts"
+						   : "is none of the domain's MX hosts");
 	printf("odds       %.2f %% bounce, %.2f %% defer\n",
 		json_real_value(json_object_get(answer, "bounce_percent")),
 		json_real_value(json_object_get(answer, "defer_percent")));
@@ -98,7 +102,8 @@ static void add_parameter(char *path, size_t size, const char *name, const char 
 		return;
 	size_t used = strlen(path);
 	char *escaped = curl_easy_escape(NULL, value, 0);
-	snprintf(path + used, size - used, "%c%s=%s", strchr(path, '?') ? '&' : '?', name, escaped ? escaped : "");
+	snprintf(path + used, size - used, "%c%s=%s", strchr(path, '?') ? '&' : '?', name,
+		escaped ? escaped : "");
 	curl_free(escaped);
 }
 

@@ -65,13 +65,15 @@ static void print(const json_t *answer)
 		for (size_t f = 0; f < 3; f++) {
 			const char *value = json_string_value(json_object_get(one, filters[f]));
 			if (value && value[0])
-				snprintf(who + strlen(who), sizeof(who) - strlen(who), "%s%s %s", who[0] ? ", " : "", filters[f],
-					value);
+				snprintf(who + strlen(who), sizeof(who) - strlen(who), "%s%s %s",
+					who[0] ? ", " : "", filters[f], value);
 		}
 		snprintf(shown, sizeof(shown), "%s at %s: %s %lld %s %s", who[0] ? who : "all",
 			json_string_value(json_object_get(one, "phase")),
-			json_string_value(json_object_get(one, "action")), json_integer_value(json_object_get(one, "code")),
-			json_string_value(json_object_get(one, "enhanced")), json_string_value(json_object_get(one, "text")));
+			json_string_value(json_object_get(one, "action")),
+			json_integer_value(json_object_get(one, "code")),
+			json_string_value(json_object_get(one, "enhanced")),
+			json_string_value(json_object_get(one, "text")));
 		char safe[600];
 		text_safe(shown, safe, sizeof(safe));
 		json_int_t used = json_integer_value(json_object_get(one, "used")),

@@ -21,7 +21,7 @@ int control_pair(int fds[2], struct err *err)
 	return 0;
 }
 
-int control_send(int fd, const struct control_message *message, struct err *err)
+static int packet_send(int fd, const struct control_message *message, int flags, struct err *err)
 {
 	struct packet packet = {message->type, message->code, message->value, ""};
 	snprintf(packet.text, sizeof(packet.text), "%s", message->text);
@@ -43,18 +43,23 @@ int control_send(int fd, const struct control_message *message, struct err *err)
 	}
 	ssize_t n;
 	do
-		n = sendmsg(fd, &header, MSG_NOSIGNAL);
+		n = sendmsg(fd, &header, MSG_NOSIGNAL | flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return err_set(err, -errno, "channel between warden and responder: %s", strerror(errno));
 	return 0;
 }
 
+int control_send(int fd, const struct control_message *message, struct err *err)
+{
+	return packet_send(fd, message, 0, err);
+}
+
 int control_say(int fd, enum control_type type, int32_t code, const char *text, struct err *err)
 {
 	struct control_message message = {.type = type, .code = code};
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	return control_send(fd, &message, err);
+	return packet_send(fd, &message, MSG_DONTWAIT, err);
 }
 
 int control_receive(int fd, struct control_message *message, struct err *err)

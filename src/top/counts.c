@@ -65,8 +65,12 @@ static int take_over(struct counts *counts, const struct stats_layout *want, str
 		return code;
 	if (stats_attach(&counts->stats, counts->stats.memory, counts->size)) {
 		const struct stats_layout *have = &counts->stats.layout;
-		if (memcmp(have->rows, want->rows, sizeof(have->rows)) == 0 && have->blocks >= want->blocks)
+		if (memcmp(have->rows, want->rows, sizeof(have->rows)) == 0 && have->blocks >= want->blocks) {
+			/* The lock says that nobody writes: also not to blocks that get no worker now. */
+			for (uint32_t i = 0; i < have->blocks; i++)
+				stats_block_begin(stats_block(&counts->stats, i));
 			return 1;
+		}
 	}
 	munmap(counts->stats.memory, counts->size);
 	counts->stats.memory = NULL;
@@ -88,7 +92,8 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 			file, strerror(errno));
 	const struct stats_layout layout = {
 		.blocks = conf->listen.workers,
-		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources, PROVIDER_ROWS},
+		.rows = {conf->counts.domains, conf->counts.destinations, conf->counts.sources,
+			PROVIDER_ROWS},
 	};
 	int code = lock(counts->fd, file, err);
 	if (code == 0)

@@ -14,6 +14,20 @@
 #include "log.h"
 #include "privilege.h"
 
+/* 50 ms each. */
+#define PORT_TRIES 20
+
+/* An earlier responder that was killed lets go of the counts' lock a moment before its listeners. */
+static int port_await(uint16_t port, struct err *err)
+{
+	int code = listener_check(port, err);
+	for (int i = 0; i < PORT_TRIES && code == -EADDRINUSE; i++) {
+		nanosleep(&(struct timespec){0, 50 * 1000 * 1000}, NULL);
+		code = listener_check(port, err);
+	}
+	return code;
+}
+
 int responder_sockets_open(struct responder_sockets *sockets, const struct conf *conf, struct err *err)
 {
 	unsigned ports = conf->listen.port_last - conf->listen.port_first + 1u;
@@ -22,6 +36,11 @@ int responder_sockets_open(struct responder_sockets *sockets, const struct conf 
 	sockets->admin_path = strdup(conf->admin.socket);
 	if (!sockets->listeners || !sockets->admin_path)
 		return err_set(err, -ENOMEM, "listeners: out of memory");
+	for (unsigned p = 0; p < ports; p++) {
+		int code = port_await((uint16_t)(conf->listen.port_first + p), err);
+		if (code < 0)
+			return code;
+	}
 	for (unsigned w = 0; w < conf->listen.workers; w++) {
 		for (unsigned p = 0; p < ports; p++) {
 			int fd = listener_open((uint16_t)(conf->listen.port_first + p), err);
@@ -105,8 +124,8 @@ int responder_process_start(struct responder_process *process, const char *user_
 	return 0;
 }
 
-static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds, size_t count,
-	struct err *err)
+static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds,
+	size_t count, struct err *err)
 {
 	struct control_message message = {.type = type, .code = code, .fd_count = count};
 	memcpy(message.fds, fds, count * sizeof(int));
@@ -139,7 +158,8 @@ static int send_file(struct responder_process *process, const struct bundle *bun
 	return code;
 }
 
-int responder_process_configure(struct responder_process *process, const struct bundle *bundle, struct err *err)
+int responder_process_configure(
+	struct responder_process *process, const struct bundle *bundle, struct err *err)
 {
 	int code = 0;
 	if (process->channel < 0)

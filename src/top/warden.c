@@ -76,23 +76,33 @@ static void warden_read_kernel(struct warden *warden)
 	struct stats_kernel *kernel = &warden->kernel;
 	struct err err;
 	if (warden->guard) {
+		/* Where the table cannot be read or is gone, nobody may be told that it stands. */
+		struct guard_state state = {false};
 		struct guard_counts counts;
-		struct guard_state state;
-		if (guard_state(warden->guard, &state, &err) < 0 ||
-			guard_counts(warden->guard, &counts, &err) < 0) {
-			log_error("counters-unread %s", err.text);
-			return;
-		}
-		for (int i = 0; i < RULESET_COUNTERS; i++) {
+		int code = guard_state(warden->guard, &state, &err);
+		if (code == 0)
+			code = guard_counts(warden->guard, &counts, &err);
+		for (int i = 0; i < RULESET_COUNTERS && code == 0; i++) {
 			kernel->packets[i] = counts.counters[i].packets;
 			kernel->bytes[i] = counts.counters[i].bytes;
 		}
 		kernel->armed = state.armed;
 		kernel->owner = state.owner;
 		kernel->persist = state.persist;
+		if (code == 0)
+			kernel->read_s = (uint64_t)time(NULL);
+		else
+			log_error("counters-unread %s", err.text);
 	}
-	kernel->read_s = (uint64_t)time(NULL);
 	stats_kernel_write(&warden->counts.stats, kernel);
+}
+
+/* There is no table any more: what it counted is kept, and the next one begins at 0. */
+static void warden_table_gone(struct warden *warden)
+{
+	stats_kernel_restart(&warden->counts.stats);
+	memset(warden->kernel.packets, 0, sizeof(warden->kernel.packets));
+	memset(warden->kernel.bytes, 0, sizeof(warden->kernel.bytes));
 }
 
 static int warden_arm(struct warden *warden, struct err *err)
@@ -106,9 +116,8 @@ static int warden_arm(struct warden *warden, struct err *err)
 		code = guard_arm(warden->guard, warden->rules, err);
 	if (code < 0)
 		return code;
-	/* Without a table before, the kernel's counters begin at 0 again. */
 	if (!before.armed)
-		stats_kernel_restart(&warden->counts.stats);
+		warden_table_gone(warden);
 	warden_read_kernel(warden);
 	log_info("guard-armed table=\"inet %s\" owner=%s persist=%s exclude=%zu", RULESET_TABLE,
 		warden->kernel.owner ? "yes" : "no", warden->kernel.persist ? "yes" : "no",
@@ -127,7 +136,7 @@ static void warden_verify(evutil_socket_t fd, short what, void *arg)
 	if (code == -ENOENT || code == -EPROTO) {
 		log_error("guard-changed %s", err.text);
 		if (code == -ENOENT)
-			stats_kernel_restart(&warden->counts.stats);
+			warden_table_gone(warden);
 		warden->kernel.repairs++;
 		if (guard_arm(warden->guard, warden->rules, &err) < 0)
 			log_error("guard-not-repaired %s", err.text);
@@ -163,7 +172,8 @@ static void warden_reload(struct warden *warden)
 		rules = ruleset_new(conf, &err);
 		code = rules ? 0 : -ENOMEM;
 	}
-	if (code == 0 && warden->guard)
+	bool armed = code == 0 && warden->guard;
+	if (armed)
 		code = guard_arm(warden->guard, rules, &err);
 	if (code == 0)
 		code = responder_process_configure(&warden->responder, &bundle, &err);
@@ -172,6 +182,10 @@ static void warden_reload(struct warden *warden)
 		ruleset_free(rules);
 		conf_unref(conf);
 		bundle_done(&bundle);
+		/* The new rules may stand by now, with exclusions that are not to be. */
+		struct err again;
+		if (armed && guard_arm(warden->guard, warden->rules, &again) < 0)
+			log_error("guard-not-restored %s", again.text);
 		err_prefix(&err, code, "not reloaded, the old configuration stands");
 		log_error("%s", err.text);
 		warden_answer_reload(warden, code, err.text);
@@ -213,6 +227,9 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		event_del(warden->on_channel);
 		return;
 	}
+	/* No message to the warden has any: a descriptor that came all the same must not stay. */
+	for (size_t i = 0; i < message.fd_count; i++)
+		close(message.fds[i]);
 	switch (message.type) {
 	case CONTROL_READY:
 		if (!warden->announced)
@@ -253,8 +270,10 @@ static void warden_start_responder(struct warden *warden)
 			(uint64_t)warden->started, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
-	/* A child that was forked and could not be set up ends by itself: SIGCHLD. */
-	if (code < 0 && warden->responder.pid <= 0)
+	/* A child that was forked and could not be set up would wait for the rest; SIGCHLD tells its end. */
+	if (code < 0 && warden->responder.pid > 0)
+		kill(warden->responder.pid, SIGKILL);
+	else if (code < 0)
 		event_add(warden->on_restart, &(struct timeval){RESTART_MAX_MS / 1000, 0});
 }
 
@@ -394,13 +413,9 @@ static int warden_begin(struct warden *warden, struct err *err)
 		code = counts_open(&warden->counts, warden->conf, err);
 	if (code < 0)
 		return code;
-	struct stats_kernel before;
-	stats_kernel_read(&warden->counts.stats, &before);
-	warden->kernel = (struct stats_kernel){
-		.repairs = before.repairs,
-		.starts = before.starts,
-		.diverting = !warden->options->no_divert,
-	};
+	stats_kernel_last(&warden->counts.stats, &warden->kernel);
+	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = false;
+	warden->kernel.diverting = !warden->options->no_divert;
 	code = responder_sockets_open(&warden->sockets, warden->conf, err);
 	if (code < 0)
 		return code;

@@ -161,6 +161,13 @@ START_TEST(attach_refuses_what_is_none)
 	ck_assert_uint_eq(stats_since(&again), 1000);
 	ck_assert(!stats_attach(&again, stats.memory, size - 4096));
 	ck_assert(!stats_attach(&again, stats.memory, 10));
+	/* Of a damaged file: sizes that no computing with them comes to an end. */
+	struct stats_layout wild = {.blocks = 2, .rows = {0x7ffffffe, 50, 20}};
+	struct stats damaged;
+	stats_format(&damaged, region_new(&layout), &layout, 1000);
+	memcpy((char *)damaged.memory + 12, &wild, sizeof(wild));
+	ck_assert(!stats_attach(&again, damaged.memory, size));
+	munmap(damaged.memory, size);
 	memset(stats.memory, 0, 8);
 	ck_assert(!stats_attach(&again, stats.memory, size));
 	stats_drop(&stats);
@@ -228,6 +235,28 @@ START_TEST(kernel_counts_go_on_over_a_new_table)
 }
 END_TEST
 
+/* A daemon that does not divert reads no counters of the kernel, and must not lose those that stand. */
+START_TEST(the_next_writer_goes_on_with_the_kernel_counts)
+{
+	struct stats stats = stats_new();
+	struct stats_kernel kernel = {.repairs = 2}, next, read;
+	kernel.packets[RULESET_DIVERTED] = 40;
+	stats_kernel_write(&stats, &kernel);
+	stats_kernel_restart(&stats);
+	kernel.packets[RULESET_DIVERTED] = 2;
+	kernel.bytes[RULESET_EXCLUDED] = 7;
+	stats_kernel_write(&stats, &kernel);
+	stats_kernel_last(&stats, &next);
+	ck_assert_uint_eq(next.packets[RULESET_DIVERTED], 2);
+	ck_assert_uint_eq(next.repairs, 2);
+	stats_kernel_write(&stats, &next);
+	stats_kernel_read(&stats, &read);
+	ck_assert_uint_eq(read.packets[RULESET_DIVERTED], 42);
+	ck_assert_uint_eq(read.bytes[RULESET_EXCLUDED], 7);
+	stats_drop(&stats);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stats");
@@ -241,6 +270,7 @@ int main(void)
 	tcase_add_test(tcase, a_new_writer_closes_what_the_old_one_had_open);
 	tcase_add_test(tcase, a_reset_keeps_open_connections_and_rows);
 	tcase_add_test(tcase, kernel_counts_go_on_over_a_new_table);
+	tcase_add_test(tcase, the_next_writer_goes_on_with_the_kernel_counts);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

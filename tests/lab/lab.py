@@ -6,7 +6,7 @@
 
 `inet` accepts connections to any address of the documentation ranges, whatever the MX. Nothing is
 made in the machine's own namespace, and nothing is left anywhere once the lab is closed: processes,
-namespaces and the temporary directory go, also after a failure, SIGINT or SIGTERM.
+namespaces and the temporary directory go, also after a failure, SIGINT, SIGTERM or the loss of the terminal.
 """
 
 from __future__ import annotations
@@ -104,11 +104,13 @@ class Lab:
         self.resolv_conf = self.directory / "resolv.conf"
         self._processes: list[subprocess.Popen] = []
         self._spaces: list[str] = []
-        self._sigterm = None
+        self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Lab:
         atexit.register(self.close)
-        self._sigterm = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                self._previous[number] = signal.signal(number, lambda received, _: sys.exit(128 + received))
         try:
             self._build()
         except BaseException:
@@ -198,9 +200,8 @@ class Lab:
         self._spaces.clear()
         shutil.rmtree(self.directory, ignore_errors=True)
         atexit.unregister(self.close)
-        if self._sigterm is not None:
-            signal.signal(signal.SIGTERM, self._sigterm)
-            self._sigterm = None
+        while self._previous:
+            signal.signal(*self._previous.popitem())
 
     def _kill_space(self, space: str) -> None:
         """Ends what processes of ours left behind: a namespace with a process in it does not go away."""

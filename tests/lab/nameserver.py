@@ -17,6 +17,7 @@ server:
     database: ""
     pidfile: ""
     xfrdfile: ""
+    xfrdir: "{directory}"
     zonelistfile: "{directory}/zone.list"
     hide-version: yes
     rrl-ratelimit: 0

@@ -94,6 +94,21 @@ START_TEST(a_long_text_is_cut)
 }
 END_TEST
 
+/* Each end full of what the other has not read: neither may wait for the other. */
+START_TEST(who_says_something_never_waits)
+{
+	for (int end = 0; end < 2; end++) {
+		int code = 0;
+		for (int i = 0; i < 100000 && code == 0; i++)
+			code = control_say(pair[end], CONTROL_REFRESH, 0, "", &err);
+		ck_assert_int_eq(code, -EAGAIN);
+	}
+	struct control_message got = {0};
+	ck_assert_int_eq(control_receive(pair[1], &got, &err), 1);
+	ck_assert_int_eq(control_say(pair[0], CONTROL_REFRESH, 0, "", &err), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("control");
@@ -104,6 +119,7 @@ int main(void)
 	tcase_add_test(tcase, the_end_is_told_from_a_message);
 	tcase_add_test(tcase, a_broken_message_is_an_error);
 	tcase_add_test(tcase, a_long_text_is_cut);
+	tcase_add_test(tcase, who_says_something_never_waits);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

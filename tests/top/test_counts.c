@@ -73,6 +73,8 @@ START_TEST(fewer_workers_keep_the_counts_and_other_sizes_begin_anew)
 	conf.listen.workers = 1;
 	counts = open_counts();
 	ck_assert_uint_eq(stats_sum(&counts.stats, STATS_CONNECTIONS), 1);
+	/* The worker that had it open is gone, and no other one takes its block. */
+	ck_assert_uint_eq(stats_sum(&counts.stats, STATS_CONNECTIONS_CLOSED), 1);
 	counts_close(&counts);
 	conf.counts.domains = 64;
 	counts = open_counts();
