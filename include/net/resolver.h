@@ -35,6 +35,7 @@ void resolver_free(struct resolver *resolver);
 
 /* An entry of the cache: stays where it is and valid until its user's callback returns to the loop. */
 struct resolver_entry {
+	struct span domain; /* lower case */
 	struct mx_answer answer;
 	/* For the user of the entry, zero in a new one: what was worked out from the answer, and for what. */
 	uint64_t owner; /* policy.serial; 0 in a new one */

@@ -141,7 +141,10 @@ static uint64_t lookup_ttl_ms(const struct resolver *resolver, const struct reso
 static void lookup_answer(struct resolver *resolver, struct resolver_lookup *lookup)
 {
 	/* Without memory for an entry there is this one: nothing is known, and it is gone with the call. */
-	struct resolver_entry none = {.answer.status = MX_UNKNOWN};
+	struct resolver_entry none = {
+		.domain = {lookup->name, lookup->name_len},
+		.answer.status = MX_UNKNOWN,
+	};
 	const struct resolver_cache_put put = {
 		.name = {lookup->name, lookup->name_len},
 		.answer = lookup->answer,

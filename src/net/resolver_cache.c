@@ -223,6 +223,7 @@ static struct cached *cached_new(const struct resolver_cache_put *put)
 		.name_len = put->name.len,
 	};
 	memcpy(cached->name, put->name.data, put->name.len);
+	cached->entry.domain = (struct span){cached->name, cached->name_len};
 	cached->entry.answer.addresses = addresses;
 	cached->entry.answer.address_count = put->address_count;
 	for (size_t i = 0; i < put->address_count; i++)

@@ -28,11 +28,10 @@ static const char *today_of(struct session_shared *shared)
 }
 
 /* What follows from DNS's answer is worked out once for each set of providers. */
-static struct policy_mx mx_of_entry(
-	const struct policy *policy, struct span domain, struct resolver_entry *entry)
+static struct policy_mx mx_of_entry(const struct policy *policy, struct resolver_entry *entry)
 {
 	if (entry->owner != policy->serial) {
-		struct policy_mx mx = policy_mx_of(policy, domain, &entry->answer);
+		struct policy_mx mx = policy_mx_of(policy, entry->domain, &entry->answer);
 		entry->owner = policy->serial;
 		entry->provider = mx.provider;
 		entry->site = mx.site;
@@ -44,9 +43,8 @@ static struct policy_mx mx_of_entry(
 static void mx_answered(void *arg, struct resolver_entry *entry)
 {
 	struct session *session = arg;
-	struct smtp_path *path = &session->smtp.path;
 	session->question = NULL;
-	session->mx = mx_of_entry(session->policy.policy, path->domain, entry);
+	session->mx = mx_of_entry(session->policy.policy, entry);
 	session->mx_known = true;
 	if (entry->answer.status == MX_UNKNOWN)
 		stats_add(session->shared->block, STATS_DNS_FAILED, 1);
@@ -94,7 +92,7 @@ static void fill_dialled(struct session *session)
 	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &policy->mx_host);
 	if (!entry)
 		return;
-	policy->dialled = mx_of_entry(policy->policy, (struct span){"", 0}, entry);
+	policy->dialled = mx_of_entry(policy->policy, entry);
 	/* The entry may go; what follows from it stays. */
 	policy->dialled.answer = NULL;
 }
@@ -116,7 +114,7 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 	struct resolver_entry *entry = shared->resolver ? resolver_cached(shared->resolver, domain) : NULL;
 	if (!entry && ask_mx(session))
 		return false;
-	const struct policy_mx known = entry ? mx_of_entry(session->policy.policy, domain, entry)
+	const struct policy_mx known = entry ? mx_of_entry(session->policy.policy, entry)
 					     : policy_mx_of(session->policy.policy, domain, NULL);
 	policy_decide(&session->policy, smtp, &known, now_ms, today, verdict);
 	return true;

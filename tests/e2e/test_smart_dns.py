@@ -26,8 +26,8 @@ from nameserver import start_bad_nameserver
 from world import World
 
 ADDRESS = sorted(zones.domain_addresses(smart.WORKSPACE))[0]
-CALM = smart.calm(smart.DEFAULT, smart.GOOGLE, smart.MICROSOFT)
-ASKING_THE_BAD_ONE = f'{CALM}[dns]\nservers = "{zones.BAD_NAME_SERVER}"\n'
+CONFIGURATION = (smart.calm(smart.DEFAULT, smart.GOOGLE, smart.MICROSOFT, "outlook", "free")
+                 + f'[dns]\nservers = "{zones.BAD_NAME_SERVER}"\n')
 
 # The longest that an answer may be waited for, and what a busy machine may add.
 PATIENCE, SLACK = 2.0, 0.7
@@ -51,6 +51,9 @@ OUTCOMES = {
 DEAD_DOMAINS, SESSIONS = 2000, 200
 GROWTH_MAX = 30 << 20
 ALIVE_SECONDS = 0.5
+# Greetings that may take longer than 100 ms, for a busy machine's sake, and how long at most: a worker that waited
+# for DNS would hold half of all for seconds.
+SLOW_SHARE, WORST_MS = 0.02, 500
 
 
 def timed_recipient(client: Client, recipient: str) -> tuple[Reply, float]:
@@ -81,13 +84,16 @@ def sanitized(pid: int) -> bool:
     return "libasan" in Path(f"/proc/{pid}/maps").read_text()
 
 
-class DnsTest(unittest.TestCase):
-    MORE = ASKING_THE_BAD_ONE
+class DnsCase(unittest.TestCase):
+    """What the tests below share. The daemon asks the bad name server, all others the good one."""
+
+    @classmethod
+    def start_world(cls, with_postfix: bool = False) -> None:
+        cls.world = cls.enterClassContext(World(with_postfix=with_postfix, mode="smart", more=CONFIGURATION))
+        cls.mxmirage = cls.world.mxmirage
 
     def setUp(self) -> None:
-        self.world = self.enterContext(World(with_postfix=False, mode="smart", more=self.MORE))
-        self.bad = start_bad_nameserver(self.world.lab)
-        self.mxmirage = self.world.mxmirage
+        self.assertEqual(self.mxmirage.command("reset").returncode, 0)
 
     def tearDown(self) -> None:
         self.assertEqual(self.world.oracle.seen(), {})
@@ -106,7 +112,21 @@ class DnsTest(unittest.TestCase):
             self.world.lab.stop(prober, 15)
             result = json.loads(prober.stdout.read())
         self.assertGreater(result["greeted"], 20, result)
-        self.assertEqual((result["failed"], result["slow"]), (0, 0), result)
+        self.assertEqual(result["failed"], 0, result)
+        self.assertLessEqual(result["slow"], result["greeted"] * SLOW_SHARE, result)
+        self.assertLess(result["worst_ms"], WORST_MS, result)
+
+    def accept_in_time(self, recipient: str) -> None:
+        reply, took = timed_recipient(self.client(), recipient)
+        self.assertEqual(reply.code, 250, reply)
+        self.assertLess(took, PATIENCE + SLACK)
+
+
+class BadAnswersTest(DnsCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.start_world()
+        start_bad_nameserver(cls.world.lab)
 
     def test_each_behaviour(self) -> None:
         """Every recipient is accepted in time, for the provider that follows from the answer."""
@@ -172,12 +192,16 @@ class DnsTest(unittest.TestCase):
             with Client(lab, ADDRESS, timeout=60) as client:
                 return client.recipients(*(f"user@d{n}.dead.hostile.example" for n in batch))
 
+        def greet(_: range) -> None:
+            with Client(lab, ADDRESS):
+                time.sleep(0.5)
+
         with ThreadPoolExecutor(SESSIONS) as pool:
-            # The same number of sessions and threads before: what a session takes is not what is measured.
-            list(pool.map(lambda _: timed_recipient(Client(lab, ADDRESS), "user@gmail.com"), batches))
+            list(pool.map(greet, batches))  # what the sessions themselves take is not what is measured
             before = resident(responder)
             with self.nobody_waits():
                 replies = [reply for some in pool.map(ask, batches) for reply in some]
+                self.mxmirage.status()
         grown = resident(responder) - before
         self.assertEqual(Counter(reply.code for reply in replies), {250: DEAD_DOMAINS})
         self.assertEqual(self.mxmirage.status()["dns"]["failed"], DEAD_DOMAINS)
@@ -185,32 +209,49 @@ class DnsTest(unittest.TestCase):
         if not sanitized(responder):
             self.assertLess(grown, GROWTH_MAX)
 
+
+class DyingTest(DnsCase):
+    """The name server hangs, goes away and comes back."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.start_world()
+        cls.bad = start_bad_nameserver(cls.world.lab)
+
     def test_server_dies_and_comes_back(self) -> None:
-        client = self.client()
         os.kill(self.bad.pid, signal.SIGSTOP)
         with self.nobody_waits():
-            reply, took = timed_recipient(client, f"user@{smart.WORKSPACE}")
-        self.assertEqual(reply.code, 250)
-        self.assertLess(took, PATIENCE + SLACK)
-        self.world.lab.stop(self.bad, 1)
+            self.accept_in_time(f"user@{smart.WORKSPACE}")
+        os.kill(self.bad.pid, signal.SIGCONT)
+        self.world.lab.stop(self.bad)
         with self.nobody_waits():
-            reply, took = timed_recipient(client, f"user@{smart.TENANT}")
-        self.assertEqual(reply.code, 250)
-        self.assertLess(took, PATIENCE + SLACK)
+            self.accept_in_time(f"user@{smart.TENANT}")
         start_bad_nameserver(self.world.lab)
-        # Neither was lied to: what failed is asked again once its short time is over, others at once.
-        self.assertEqual(self.mxmirage.json("explain", "user@hotmail.com")["dns"]["status"], "found")
-
-    def test_well_known_domains_need_no_dns(self) -> None:
-        self.world.lab.stop(self.bad, 1)
-        before = self.mxmirage.providers()
-        self.client().deliver("user@gmail.com")
-        grown = scene.increase(before, self.mxmirage.providers(), "accepted")
-        self.assertEqual(grown, {smart.GOOGLE: 1})
+        explained = self.mxmirage.json("explain", "user@example.net")
+        self.assertEqual((explained["dns"]["status"], explained["provider"]["name"]), ("found", "mimecast"))
 
 
-class DeadFromTheStartTest(DnsTest):
-    """No name server at all when the daemon starts: it starts, answers, and takes mail from Postfix."""
+class NoServerTest(DnsCase):
+    """There is none from the start: the daemon starts, and takes all mail of an MTA that knows better."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.start_world(with_postfix=True)
+
+    def test_mail_goes_on(self) -> None:
+        domains = ("gmail.com", "hotmail.com", smart.WORKSPACE, "free.fr")
+        recipients = [f"user{n}@{domain}" for n in range(10) for domain in domains]
+        with self.nobody_waits():
+            self.world.postfix.inject([scene.message(n, r) for n, r in enumerate(recipients)])
+            self.world.postfix.wait_delivered(60)
+        log = self.world.postfix.log_since()
+        self.assertEqual(Counter(d.recipient for d in log.with_status("sent")), Counter(recipients))
+        self.assertEqual(len(log.deliveries), len(recipients), "every message at its first try")
+        accepted = scene.increase({}, self.mxmirage.providers(), "accepted")
+        # Domains that are well known need no DNS; a tenant's is as any other.
+        self.assertEqual((accepted[smart.GOOGLE], accepted["outlook"]), (10, 10))
+        self.assertGreaterEqual(accepted[smart.DEFAULT], 10)
+        self.assertGreater(self.mxmirage.status()["dns"]["failed"], 0)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,18 @@ class VerbsTest(unittest.TestCase):
         accepted = scene.increase({}, self.mxmirage.providers(), "accepted")
         self.assertEqual(accepted, {provider: EVERY_WORKER for provider, _ in HOSTED.values()})
 
+    def test_domains_known_by_name_alone(self) -> None:
+        """Their profiles match no MX host, so the domain counts, also for who dials."""
+        names = {"comcast.net": "comcast", "laposte.net": "laposte", "free.fr": "free"}
+        self.configure(smart.calm(*names.values()))
+        for domain in names:
+            for address in sorted(zones.domain_addresses(domain)):
+                for _ in range(3):
+                    self.assertEqual(self.deliver(f"user@{domain}", address).code, 250)
+        accepted = scene.increase({}, self.mxmirage.providers(), "accepted")
+        self.assertEqual(accepted, {provider: 3 * len(zones.domain_addresses(domain))
+                                    for domain, provider in names.items()})
+
     def test_tenants_are_refused_in_their_hosts_words(self) -> None:
         for domain, (provider, _) in HOSTED.items():
             with self.subTest(domain):

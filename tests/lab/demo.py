@@ -24,17 +24,21 @@ from world import World
 
 MESSAGES = 400
 TRICKLE = 5  # messages a second
+HOSTED = "example.com"  # by Google
 
 
 def heading(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n== {text}")
 
 
-def show(world: World, *argv: str) -> None:
-    """A verb's output as its user sees it."""
+def show(world: World, *argv: str, lines: int = 60) -> None:
+    """A verb's output as its user sees it, so many lines of it at most."""
     heading(f"mxmirage {' '.join(argv)}")
     done = world.mxmirage.command(*argv)
-    print((done.stdout + done.stderr).rstrip())
+    shown = (done.stdout + done.stderr).rstrip().splitlines()
+    print("\n".join(shown[:lines]))
+    if len(shown) > lines:
+        print(f"… and {len(shown) - lines} lines more")
     if done.returncode != 0:
         raise LabError(f"mxmirage {' '.join(argv)}: exit {done.returncode}")
 
@@ -59,7 +63,7 @@ def send(world: World) -> dict:
     if sender.returncode != 0:
         raise LabError("the sender failed; its message is above")
     result = json.loads(output)
-    print("the sender says: {sent} sent, {deferred} deferred (tempfail@…), {bounced} bounced (permfail@…), "
+    print("the sender says: {sent} sent, {deferred} deferred, {bounced} bounced, "
           "over {connections} connections ({over_v6} by IPv6)".format(**result))
     arrived = len(world.lan_mail())
     print(f"and {arrived} message for {zones.LAN_DOMAIN}, which reached the LAN's own server")
@@ -81,8 +85,10 @@ def look_further(world: World) -> None:
     enter = f"ip netns exec {world.lab.name(HOST)}"
     binary = shlex.quote(str(world.mxmirage.binary))
     heading("Look further, from another terminal, as root")
-    for command in (f"{binary} status -c {file}", f"{binary} sources -c {file}", "nft list ruleset",
-                    f"dig +short gmail.com MX @{zones.NAME_SERVER}"):
+    for command in (f"{binary} providers -c {file}", f"{binary} replies google -c {file}",
+                    f"{binary} explain someone@{HOSTED} -c {file}",
+                    f"{binary} inject -c {file} --domain gmail.com --count 3 421 4.7.28 'Slow down'",
+                    "nft list ruleset", f"dig +short gmail.com MX @{zones.NAME_SERVER}"):
         print(f"  {enter} {command}")
     print(f"  tail -f {world.mxmirage.log_file}")
 
@@ -100,7 +106,7 @@ def shell(world: World) -> None:
     heading("A shell on the lab's host. `exit` ends the lab.")
     environment = os.environ | {"MXMIRAGE_CONFIG": str(world.mxmirage.file),
                                 "PATH": f"{world.mxmirage.binary.parent}:{os.environ['PATH']}"}
-    print('try:  dig +short gmail.com MX;  mxmirage status -c "$MXMIRAGE_CONFIG"')
+    print(f'try:  dig +short gmail.com MX;  mxmirage explain someone@{HOSTED} -c "$MXMIRAGE_CONFIG"')
     # Ctrl-C is for what runs in the shell.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     subprocess.run(world.lab.command(HOST, os.environ.get("SHELL", "/bin/sh")), env=environment, check=False,
@@ -112,12 +118,13 @@ def report(world: World) -> None:
     describe(world)
     result = send(world)
     world.mxmirage.wait_idle()
-    for verb in ("status", "domains", "destinations"):
+    for verb in ("status", "providers", "domains", "destinations"):
         show(world, verb)
+    show(world, "explain", f"someone@{HOSTED}", "--from", SOURCES_V4[0], lines=24)
     witness(world)
     counted = world.mxmirage.status()
-    ours = counted["messages"]["accepted"], counted["connections"]["total"]
-    if ours != (result["sent"], result["connections"]):
+    ours = *(counted["messages"][k] for k in ("accepted", "tempfail", "permfail")), counted["connections"]["total"]
+    if ours != tuple(result[k] for k in ("sent", "deferred", "bounced", "connections")):
         raise LabError(f"the sender's counts and the daemon's differ: {result}, {counted}")
 
 
@@ -130,7 +137,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     try:
-        with World(options.binary.resolve(), with_postfix=False) as world:
+        with World(options.binary.resolve(), with_postfix=False, mode="smart") as world:
             if options.shell:
                 describe(world)
                 shell(world)

@@ -2,7 +2,7 @@
 would, connects to port 25 of what the zone says and sends COUNT messages (0: until SIGTERM), at RATE a
 second (0: as fast as it goes), to a realistic mix of domains from all source addresses of the host; with a
 COUNT one more goes to the LAN.
-Prints {"sent", "deferred", "bounced", "no_connection", "connections", "over_v6"} at its end.
+Prints {"sent", "deferred", "bounced", "no_connection", "turned_away", "connections", "over_v6"} at its end.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import zones
 from lab import SOURCES_V4, SOURCES_V6
 
 MESSAGES_PER_CONNECTION = 5
+CONNECTIONS_PER_BATCH = 20
 # Share of recipients that ask for a refusal.
 REFUSED = {"tempfail": 0.02, "permfail": 0.01}
 STOP = False
@@ -50,33 +51,50 @@ def recipient(chance: random.Random, domain: str, number: int) -> str:
     return f"user{number}@{domain}"
 
 
-def session(chance: random.Random, numbers: list[int], outcome: Counter[str]) -> None:
-    """One connection to one provider, one message for each number."""
-    domain = chance.choices([d.name for d in zones.DOMAINS], [d.weight for d in zones.DOMAINS])[0]
+def message(chance: random.Random, to: str, number: int) -> str:
+    return (f"From: <news@qa.example>\r\nTo: <{to}>\r\nSubject: issue {number}\r\n\r\n"
+            + "A line of the newsletter.\r\n" * chance.randint(5, 400))
+
+
+def refusal_code(refusal: smtplib.SMTPException) -> int:
+    if isinstance(refusal, smtplib.SMTPRecipientsRefused):
+        code, _ = next(iter(refusal.recipients.values()))
+        return code
+    return refusal.smtp_code
+
+
+def session(chance: random.Random, domain: str, numbers: list[int], outcome: Counter[str]) -> list[int]:
+    """One connection to a domain's MX, one message for each number. Returns those that are still to be sent:
+    behind a 421 they want another connection."""
     address = chance.choice(exchange_addresses(domain))
     source = chance.choice(SOURCES_V6 if ":" in address else SOURCES_V4)
     try:
         smtp = smtplib.SMTP(address, 25, local_hostname="mta.qa.example", timeout=10,
                             source_address=(source, 0))
+    except smtplib.SMTPConnectError:
+        outcome["connections"] += 1
+        outcome["turned_away"] += 1
+        return numbers
     except OSError:
         outcome["no_connection"] += len(numbers)
-        return
+        return []
     outcome["connections"] += 1
     outcome["over_v6"] += ":" in address
     with smtp:
-        for number in numbers:
+        for place, number in enumerate(numbers, 1):
             to = recipient(chance, domain, number)
-            text = (f"From: <news@qa.example>\r\nTo: <{to}>\r\nSubject: issue {number}\r\n\r\n"
-                    + "A line of the newsletter.\r\n" * chance.randint(5, 400))
             try:
-                smtp.sendmail("news@qa.example", [to], text)
+                smtp.sendmail("news@qa.example", [to], message(chance, to, number))
                 outcome["sent"] += 1
-            except smtplib.SMTPRecipientsRefused as refusal:
-                code, _ = refusal.recipients[to]
+            except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as refusal:
+                code = refusal_code(refusal)
                 outcome["deferred" if code < 500 else "bounced"] += 1
+                if code == 421:
+                    return numbers[place:]
             except (smtplib.SMTPException, OSError):
                 outcome["deferred"] += 1
-                return
+                return numbers[place:]
+    return []
 
 
 def send_to_lan() -> None:
@@ -94,7 +112,7 @@ def main() -> None:
     count, rate = int(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGTERM, stop)
     chance = random.Random(25)
-    outcome = Counter(sent=0, deferred=0, bounced=0, no_connection=0, connections=0, over_v6=0)
+    outcome = Counter(sent=0, deferred=0, bounced=0, no_connection=0, turned_away=0, connections=0, over_v6=0)
     numbers = itertools.count()
     while not STOP:
         done = next(numbers)
@@ -102,7 +120,12 @@ def main() -> None:
         if left <= 0:
             break
         batch = [done, *itertools.islice(numbers, chance.randrange(min(left, MESSAGES_PER_CONNECTION)))]
-        session(chance, batch, outcome)
+        domain = chance.choices([d.name for d in zones.DOMAINS], [d.weight for d in zones.DOMAINS])[0]
+        unsent = batch
+        for _ in range(CONNECTIONS_PER_BATCH):
+            if unsent:
+                unsent = session(chance, domain, unsent, outcome)
+        outcome["deferred"] += len(unsent)
         if rate:
             time.sleep(len(batch) / rate)
     if count:

@@ -32,8 +32,8 @@ class World:
             self.oracle = Oracle(self.lab)
             self.oracle.canary()
             self.mxmirage = Mxmirage(self.lab, self._binary, self._mode, self._more)
-            stack.callback(self.mxmirage.stop)
             self.mxmirage.start()
+            stack.callback(self.mxmirage.stop)
             self._spool = self.lab.directory / "lan"
             self._start_lan_server()
             if self._with_postfix:
