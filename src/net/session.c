@@ -45,7 +45,7 @@ struct session {
 	uint32_t recipient_count, recipient_cap;
 	uint32_t *recipients; /* rows of the accepted recipients' domains */
 	uint32_t recipients_inline[RECIPIENTS_INLINE];
-	time_t phase_since; /* of the command or body under way; 0 = none is */
+	time_t phase_since; /* of the command, body or lingering under way; 0 = none is */
 	enum session_state state : 8;
 	bool refused_4xx : 1, refused_5xx : 1; /* in this transaction */
 };
@@ -288,6 +288,7 @@ static void session_finish(struct session *session, bool for_cause)
 	}
 	shutdown(event_get_fd(&session->event), SHUT_WR);
 	session->state = SESSION_LINGERING;
+	session->phase_since = now(session);
 	session_wait(session, EV_READ, session->shared->linger);
 }
 
@@ -429,12 +430,15 @@ static void session_drain(struct session *session)
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t n = stream_receive(session, session->shared->read_buffer, SESSION_READ_BUFFER);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
+			break;
 		if (n <= 0) {
 			session_close(session);
 			return;
 		}
 	}
+	/* Each byte begins the time-out anew: a client that drips may not stay for ever. */
+	if (now(session) - session->phase_since > session_limits.linger)
+		session_close(session);
 }
 
 static void session_ready(evutil_socket_t fd, short what, void *arg)
