@@ -23,7 +23,10 @@ int listener_check(uint16_t port, struct err *err);
  */
 int listener_open(uint16_t port, struct err *err);
 
-/* Binds the control socket at path (mode 0660, of group gid), replacing a stale one. */
+/*
+ * Binds the control socket at path (mode 0660, of group gid), replacing a stale one. Returns the descriptor or a
+ * negative errno (-EADDRINUSE: somebody answers there), err filled.
+ */
 int listener_open_unix(const char *path, unsigned gid, struct err *err);
 
 #endif

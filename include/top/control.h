@@ -28,6 +28,7 @@ enum control_type {
 	CONTROL_READY,   /* all workers accept */
 	CONTROL_REFRESH, /* asks for CONTROL_REFRESHED */
 	CONTROL_RELOAD,  /* asks for CONTROL_RELOADED */
+	CONTROL_RESET,   /* the kernel's counters to nothing */
 };
 
 struct control_message {

@@ -170,15 +170,16 @@ void admin_refreshed(struct admin *admin)
 
 void admin_reloaded(struct admin *admin, int code, const char *text)
 {
-	struct waiting *waiting;
-	while ((waiting = TAILQ_FIRST(&admin->reloading))) {
-		struct evhttp_request *request = waiting->request;
-		waiting_done(waiting);
-		json_t *outcome = json_object();
-		json_object_set_new(outcome, "reloaded", json_boolean(code == 0));
-		json_object_set_new(outcome, "text", json_string(text));
-		reply_json(request, outcome);
-	}
+	/* Each was asked for by one message, and the warden answers in order. */
+	struct waiting *waiting = TAILQ_FIRST(&admin->reloading);
+	if (!waiting)
+		return;
+	struct evhttp_request *request = waiting->request;
+	waiting_done(waiting);
+	json_t *outcome = json_object();
+	json_object_set_new(outcome, "reloaded", json_boolean(code == 0));
+	json_object_set_new(outcome, "text", json_string(text));
+	reply_json(request, outcome);
 }
 
 static uint64_t clock_ms(void)
@@ -369,7 +370,8 @@ void admin_free(struct admin *admin)
 		return;
 	/* Answers what still waits: evhttp would free the requests under them. */
 	admin_refreshed(admin);
-	admin_reloaded(admin, -ESHUTDOWN, "shutting down");
+	while (!TAILQ_EMPTY(&admin->reloading))
+		admin_reloaded(admin, -ESHUTDOWN, "shutting down");
 	evhttp_free(admin->http);
 	policy_unref(admin->policy);
 	free(admin);

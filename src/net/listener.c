@@ -99,7 +99,14 @@ int listener_open_unix(const char *path, unsigned gid, struct err *err)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "control socket: %s", strerror(errno));
-	/* The caller holds the lock of this instance: a socket that is still there is stale. */
+	/* Where nobody listens, connecting fails, and what is there is stale. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN) {
+		close(fd);
+		return err_set(err, -EADDRINUSE,
+			"control socket %s: another process answers there: stop it, or choose another "
+			"admin.socket",
+			path);
+	}
 	unlink(path);
 	/* Bound without any permission, opened once its owner is right. */
 	mode_t mask = umask(0777);

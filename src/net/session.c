@@ -133,6 +133,7 @@ static void session_finish(struct session *session, bool for_cause)
 	if (!for_cause && provider && provider->slow_close_s) {
 		const struct timeval wait = {provider->slow_close_s, 0};
 		session->state = SESSION_PARTING;
+		session->phase_since = now(session);
 		session_wait(session, EV_READ, &wait);
 		return;
 	}
@@ -142,6 +143,7 @@ static void session_finish(struct session *session, bool for_cause)
 	}
 	shutdown(event_get_fd(&session->event), SHUT_WR);
 	session->state = SESSION_LINGERING;
+	session->phase_since = now(session);
 	session_wait(session, EV_READ, session->shared->linger);
 }
 
@@ -159,6 +161,7 @@ static void session_end(struct session *session, enum session_decided decided)
 		break;
 	case SESSION_HANGS:
 		session->state = SESSION_HANGING;
+		session->phase_since = now(session);
 		session_wait(session, EV_READ, session->shared->hang);
 		break;
 	case SESSION_GOES_ON:
@@ -395,12 +398,18 @@ static void session_drain(struct session *session)
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t n = stream_receive(session, session->shared->read_buffer, SESSION_READ_BUFFER);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
+			break;
 		if (n <= 0) {
 			session_close(session);
 			return;
 		}
 	}
+	/* Each byte begins the time-out anew: a client that drips may not stay for ever. */
+	time_t limit = session->state == SESSION_LINGERING ? session_limits.linger
+		       : session->state == SESSION_HANGING ? session_limits.hang
+							   : (time_t)session->policy.provider->slow_close_s;
+	if (now(session) - session->phase_since > limit)
+		session_close(session);
 }
 
 static void session_ready(evutil_socket_t fd, short what, void *arg)

@@ -121,7 +121,7 @@ static void reset(void *arg)
 	struct responder *responder = arg;
 	for (unsigned i = 0; i < responder->worker_count; i++)
 		worker_reset(responder->workers[i]);
-	stats_kernel_reset(&responder->counts.stats);
+	say(responder, CONTROL_RESET);
 	injections_reset(responder->state.injections);
 	limit_table_reset(responder->state.limits);
 	attempt_table_reset(responder->state.attempts);
@@ -186,6 +186,7 @@ static int handle(struct responder *responder, struct control_message *message, 
 	case CONTROL_READY:
 	case CONTROL_REFRESH:
 	case CONTROL_RELOAD:
+	case CONTROL_RESET:
 		code = err_set(err, -EPROTO, "channel: message %d is not for the responder", message->type);
 		break;
 	}

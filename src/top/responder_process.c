@@ -146,8 +146,10 @@ static int send_file(struct responder_process *process, const struct bundle *bun
 	size_t len = bundle->files[role].len;
 	snprintf(message.text, sizeof(message.text), "%s", bundle->files[role].name);
 	int fd = memfd_create("configuration", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, bundle->files[role].text, len) != (ssize_t)len) {
-		int code = err_set(err, -errno, "configuration: cannot be passed on: %s", strerror(errno));
+	ssize_t written = fd < 0 ? -1 : write(fd, bundle->files[role].text, len);
+	if (written != (ssize_t)len) {
+		int reason = written < 0 ? errno : ENOSPC;
+		int code = err_set(err, -reason, "configuration: cannot be passed on: %s", strerror(reason));
 		if (fd >= 0)
 			close(fd);
 		return code;

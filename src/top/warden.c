@@ -149,14 +149,18 @@ static void warden_verify(evutil_socket_t fd, short what, void *arg)
 	warden_read_kernel(warden);
 }
 
-static void warden_answer_reload(struct warden *warden, int code, const char *text)
+/* Who asked by SIGHUP reads the log. */
+static void warden_answer_reload(struct warden *warden, bool asked, int code, const char *text)
 {
+	if (!asked)
+		return;
 	struct err err;
 	if (control_say(warden->responder.channel, CONTROL_RELOADED, code, text, &err) < 0)
 		log_error("%s", err.text);
 }
 
-static void warden_reload(struct warden *warden)
+/* asked: by the responder, which is to hear of the outcome. */
+static void warden_reload(struct warden *warden, bool asked)
 {
 	struct conf *conf = NULL;
 	struct ruleset *rules = NULL;
@@ -188,7 +192,7 @@ static void warden_reload(struct warden *warden)
 			log_error("guard-not-restored %s", again.text);
 		err_prefix(&err, code, "not reloaded, the old configuration stands");
 		log_error("%s", err.text);
-		warden_answer_reload(warden, code, err.text);
+		warden_answer_reload(warden, asked, code, err.text);
 		return;
 	}
 	conf_unref(warden->conf);
@@ -200,7 +204,7 @@ static void warden_reload(struct warden *warden)
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
 	snprintf(said, sizeof(said), "reloaded %s", conf->file);
-	warden_answer_reload(warden, 0, said);
+	warden_answer_reload(warden, asked, 0, said);
 }
 
 static void warden_announce(struct warden *warden)
@@ -242,8 +246,13 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		if (control_say(fd, CONTROL_REFRESHED, 0, "", &err) < 0)
 			log_error("%s", err.text);
 		break;
+	case CONTROL_RESET:
+		/* With the kernel's counters as of now, so that what they counted so far is gone. */
+		warden_read_kernel(warden);
+		stats_kernel_reset(&warden->counts.stats);
+		break;
 	case CONTROL_RELOAD:
-		warden_reload(warden);
+		warden_reload(warden, true);
 		break;
 	default:
 		log_error("channel: message %d is not for the warden", message.type);
@@ -343,7 +352,7 @@ static void warden_hangup(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	warden_reload(arg);
+	warden_reload(arg, false);
 }
 
 static bool warden_events(struct warden *warden)

@@ -1,7 +1,8 @@
-/* The listeners' ports: shared by the workers of one instance, by nobody else. */
+/* The sockets that are listened on: the ports shared by the workers of one instance, all by nobody else. */
 #include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,12 +43,29 @@ START_TEST(a_port_that_another_instance_listens_on_is_refused_by_name)
 }
 END_TEST
 
+START_TEST(a_control_socket_is_replaced_only_where_nobody_answers)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/tmp/mxmirage-test-listener-%d", (int)getpid());
+	int first = listener_open_unix(path, getgid(), &err);
+	ck_assert_msg(first >= 0, "%s", err.text);
+	ck_assert_int_eq(listener_open_unix(path, getgid(), &err), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(err.text, path));
+	close(first);
+	int second = listener_open_unix(path, getgid(), &err);
+	ck_assert_msg(second >= 0, "%s", err.text);
+	close(second);
+	unlink(path);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("listener");
 	TCase *tcase = tcase_create("listener");
 	tcase_add_test(tcase, each_worker_has_its_own_socket_for_a_port);
 	tcase_add_test(tcase, a_port_that_another_instance_listens_on_is_refused_by_name);
+	tcase_add_test(tcase, a_control_socket_is_replaced_only_where_nobody_answers);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

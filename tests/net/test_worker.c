@@ -265,6 +265,23 @@ START_TEST(talking_before_the_banner)
 }
 END_TEST
 
+/* facts, row 47: what is sent after a close for cause buys no time. */
+START_TEST(dripping_after_the_goodbye)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "GET / HTTP/1.0\r\n");
+	ck_assert(begins(take(fd, 1), "421 "));
+	int i = 0;
+	while (i < 80 && send(fd, "x", 1, MSG_NOSIGNAL) == 1 && count(STATS_CONNECTIONS_CLOSED) == 0) {
+		usleep(100000);
+		i++;
+	}
+	ck_assert_int_lt(i, 80);
+	close(fd);
+}
+END_TEST
+
 /* facts, row 45 */
 START_TEST(half_close_after_a_command)
 {
@@ -450,6 +467,7 @@ int main(void)
 	tcase_add_test(served, refused_recipients_make_a_failed_message);
 	tcase_add_test(served, a_connection_lost_in_the_body_is_counted_as_aborted);
 	tcase_add_test(served, talking_before_the_banner);
+	tcase_add_test(served, dripping_after_the_goodbye);
 	tcase_add_test(served, half_close_after_a_command);
 	tcase_add_test(served, a_pipelined_group_is_answered_in_one_write);
 	tcase_add_test(served, replies_that_nobody_reads_stop_the_reading);
