@@ -123,7 +123,9 @@ static inline const char *say(struct dialogue *d, const char *line)
 static inline void dialogue_init(struct dialogue *d, const struct policy *policy, struct policy_state *state,
 	const char *source, const uint64_t *clock_ms)
 {
-	memset(d, 0, sizeof(*d));
+	/* Not the buffers, which are large and written before they are read. */
+	memset(d, 0, offsetof(struct dialogue, seen));
+	d->seen[0] = '\0';
 	/* Not 0: what the policy does not set is seen. */
 	memset(&d->verdict, 0x5a, sizeof(d->verdict));
 	d->session.policy = policy;
