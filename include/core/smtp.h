@@ -190,6 +190,9 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
  */
 void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
 
+/* The caller ends the session behind the reply that was decided last: the next step wants the close. */
+void smtp_close(struct smtp *smtp);
+
 enum smtp_waiting smtp_waiting(const struct smtp *smtp);
 
 #endif

@@ -57,7 +57,6 @@ enum session_decided {
 	SESSION_GOES_ON,
 	SESSION_WAITS, /* in a state that will call session_resume(): flush, keep the input, read nothing */
 	SESSION_DELAYS, /* the same; the last reply in `out`, from session_decided.reply_at on, waits delay_ms */
-	SESSION_CLOSES, /* flush, then close for cause */
 	SESSION_CUTS,   /* flush, then close at once */
 	SESSION_RESETS, /* flush, then reset */
 	SESSION_HANGS,  /* flush, then answer no more */

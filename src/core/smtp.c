@@ -279,6 +279,11 @@ void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text,
 	smtp_text_reply(&(struct smtp_reply){421, span_of(enhanced), span_of(text)}, out);
 }
 
+void smtp_close(struct smtp *smtp)
+{
+	smtp->state = SMTP_STATE_CLOSED;
+}
+
 enum smtp_waiting smtp_waiting(const struct smtp *smtp)
 {
 	bool body = smtp->state == SMTP_STATE_BODY || smtp->chunk != SMTP_CHUNK_NONE;

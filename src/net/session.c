@@ -152,9 +152,6 @@ static void session_end(struct session *session, enum session_decided decided)
 {
 	const struct linger reset = {1, 0};
 	switch (decided) {
-	case SESSION_CLOSES:
-		session_finish(session, true);
-		break;
 	case SESSION_RESETS:
 		setsockopt(event_get_fd(&session->event), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		session_close(session);

@@ -206,14 +206,16 @@ struct session_decision session_decide(struct session *session, struct smtp_out 
 
 	bool refused = verdict->reply && verdict->reply->code >= 400;
 	answer(session, verdict, out);
+	if (refused && verdict->action == PROVIDER_REPLY_CLOSE)
+		smtp_close(&session->smtp);
 	if (broken && verdict->fault == PROVIDER_FAULT_TRUNCATE) {
 		out->len = decision.reply_at + (out->len - decision.reply_at) / 2;
 		decision.decided = SESSION_CUTS;
-	} else if (broken) {
+		return decision;
+	}
+	if (broken)
 		memset(out->data + decision.reply_at, '#', out->len - decision.reply_at - 2);
-	} else if (refused && verdict->action == PROVIDER_REPLY_CLOSE) {
-		decision.decided = SESSION_CLOSES;
-	} else if (verdict->delay_ms > 0) {
+	if (verdict->delay_ms > 0) {
 		decision.decided = SESSION_DELAYS;
 		decision.delay_ms = verdict->delay_ms;
 	}

@@ -31,7 +31,8 @@ static inline struct in6_addr dialogue_address(const char *text)
 {
 	struct in6_addr address = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
 	if (inet_pton(AF_INET, text, &address.s6_addr[12]) != 1)
-		ck_assert_msg(inet_pton(AF_INET6, text, &address) == 1, "%s", text);
+		if (inet_pton(AF_INET6, text, &address) != 1)
+			ck_abort_msg("%s is no address", text);
 	return address;
 }
 
@@ -60,9 +61,9 @@ static inline bool dialogue_decide(struct dialogue *d, struct smtp_out *out)
 		POLICY_WANTS_MX) {
 		d->asked_mx++;
 		const struct policy_mx mx = policy_mx_of(d->session.policy, d->smtp.path.domain, d->answer);
-		ck_assert_int_eq(
-			policy_decide(&d->session, &d->smtp, &mx, *d->clock_ms, DIALOGUE_TODAY, &d->verdict),
-			POLICY_DECIDED);
+		if (policy_decide(&d->session, &d->smtp, &mx, *d->clock_ms, DIALOGUE_TODAY, &d->verdict) !=
+			POLICY_DECIDED)
+			ck_abort_msg("wants to know twice");
 	}
 	const char *silence = dialogue_silence(&d->verdict);
 	if (silence) {
@@ -80,7 +81,9 @@ static inline bool dialogue_decide(struct dialogue *d, struct smtp_out *out)
 static inline const char *dialogue_feed(struct dialogue *d, struct span in)
 {
 	struct smtp_out out = {d->data, 0, sizeof(d->data)};
-	ck_assert_msg(!d->closed, "said after the end: %.*s", (int)(in.len < 80 ? in.len : 80), in.data);
+	/* Not ck_assert, which writes to a pipe each time: some tests say millions of lines. */
+	if (d->closed)
+		ck_abort_msg("said after the end: %.*s", (int)(in.len < 80 ? in.len : 80), in.data);
 	for (bool open = true; open;) {
 		size_t used;
 		enum smtp_want want = smtp_step(&d->smtp, in, &used, &out);
@@ -99,7 +102,8 @@ static inline const char *dialogue_feed(struct dialogue *d, struct span in)
 			open = false;
 			break;
 		case SMTP_WANT_INPUT:
-			ck_assert_uint_eq(in.len, 0);
+			if (in.len)
+				ck_abort_msg("an incomplete line: %.*s", (int)in.len, in.data);
 			open = false;
 			break;
 		case SMTP_WANT_OUTPUT:
@@ -151,9 +155,11 @@ static inline void dialogue_end(struct dialogue *d)
 static inline void dialogue_greet(struct dialogue *d)
 {
 	const char *seen = dialogue_begin(d);
-	ck_assert_msg(strncmp(seen, "220 ", 4) == 0, "%s", seen);
+	if (strncmp(seen, "220 ", 4) != 0)
+		ck_abort_msg("%s", seen);
 	seen = say(d, "EHLO mta.example\r\n");
-	ck_assert_msg(strncmp(seen, "250", 3) == 0, "%s", seen);
+	if (strncmp(seen, "250", 3) != 0)
+		ck_abort_msg("%s", seen);
 }
 
 static inline bool dialogue_refused(const struct dialogue *d)

@@ -1,0 +1,459 @@
+/* What a client sees of a provider's manners, over loopback: replies, silences, ends, delays; and of slow DNS. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/tree.h"
+#include "injection.h"
+#include "listener.h"
+#include "worker.h"
+
+#define BROKEN(name, form_)                                     \
+	TABLE(name, ARRAY("domains", TEXT(NULL, name ".test")), \
+		ARRAY("fault",                                  \
+			TABLE(NULL, TEXT("form", form_), TEXT("phase", "rcpt"), NUMBER("odds", 100))))
+#define REPLY(kind, phase, code, text) \
+	TABLE(NULL, TEXT("kind", kind), TEXT("phase", phase), NUMBER("code", code), TEXT("text", text))
+
+static const struct toml_node profiles = TABLE(
+	"", TABLE("provider", BROKEN("reset", "reset"), BROKEN("close", "close"), BROKEN("stall", "stall"),
+		    BROKEN("truncate", "truncate"), BROKEN("garble", "garble"),
+		    TABLE("calm", ARRAY("domains", TEXT(NULL, "calm.test"))),
+		    TABLE("stern", ARRAY("domains", TEXT(NULL, "stern.test")), NUMBER("bounce", 100),
+			    NUMBER("max_recipients_per_message", 1),
+			    ARRAY("reply", REPLY("bounce", "rcpt", 550, "stern to {rcpt}"),
+				    REPLY("max_recipients_per_message", "rcpt", 452, "one each")))));
+
+static const struct toml_node refusing =
+	TABLE("", TABLE("provider", TABLE("default", NUMBER("refuse", 100))));
+static const struct toml_node ignoring =
+	TABLE("", TABLE("provider", TABLE("default", NUMBER("black_hole", 100))));
+
+static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64, 64}};
+static struct stats stats;
+static struct policy_state state;
+static struct worker *worker;
+static uint16_t port;
+
+static int find_listener(int fd, struct sockaddr_storage *original)
+{
+	socklen_t len = sizeof(*original);
+	return getsockname(fd, (struct sockaddr *)original, &len);
+}
+
+static const struct origdst_finder finders[] = {{"listener", AF_INET, find_listener}, {0}};
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage bound;
+	socklen_t len = sizeof(bound);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&bound, &len), 0);
+	return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+						 : ((struct sockaddr_in *)&bound)->sin_port);
+}
+
+static void start_with(const struct toml_node *tree, const char *dns_servers)
+{
+	struct err err = {""};
+	void *memory =
+		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	stats_format(&stats, memory, &layout, 0);
+	ck_assert_int_eq(policy_state_init(&state, &err), 0);
+	struct conf *conf = conf_new("test", NULL, 1, &err);
+	struct provider_set *set = provider_set_new(&err);
+	ck_assert_msg(
+		conf && set && provider_set_add(set, "test", tree, "current", &err) == 0, "%s", err.text);
+	struct policy *policy = policy_new(conf, set, 1, &err);
+	conf_unref(conf);
+	int listener = listener_open(0, &err);
+	ck_assert_msg(policy && listener >= 0, "%s", err.text);
+	port = port_of(listener);
+	const struct worker_setup setup = {
+		.listeners = &listener,
+		.listener_count = 1,
+		.policy = policy,
+		.finders = finders,
+		.block = stats_block(&stats, 0),
+		.state = &state,
+		.resolve = dns_servers != NULL,
+		.dns_servers = dns_servers,
+	};
+	worker = worker_start(&setup, &err);
+	policy_unref(policy);
+	ck_assert_msg(worker != NULL, "%s", err.text);
+}
+
+static void start(void)
+{
+	start_with(&profiles, NULL);
+}
+
+static void stop(void)
+{
+	worker_stop(worker);
+	policy_state_done(&state);
+	munmap(stats.memory, stats_size(&layout));
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+static void put(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* How a connection ended, or that it did not. */
+enum end {
+	STILL_OPEN,
+	CLOSED,
+	RESET,
+};
+
+/* Reads until `lines` lines or the end have come, or nothing does for so long. */
+static enum end take(int fd, int lines, int patience_ms, char text[4096])
+{
+	size_t len = 0;
+	text[0] = '\0';
+	while (lines > 0 && len + 1 < 4096) {
+		struct pollfd poll_fd = {fd, POLLIN, 0};
+		if (poll(&poll_fd, 1, patience_ms) == 0)
+			return STILL_OPEN;
+		ssize_t n = recv(fd, text + len, 1, 0);
+		if (n < 0)
+			ck_assert_int_eq(errno, ECONNRESET);
+		if (n <= 0)
+			return n == 0 ? CLOSED : RESET;
+		text[++len] = '\0';
+		lines -= text[len - 1] == '\n';
+	}
+	return STILL_OPEN;
+}
+
+static void ck_assert_reply(int fd, const char *begins)
+{
+	char text[4096];
+	do
+		take(fd, 1, 5000, text);
+	while (strlen(text) > 3 && text[3] == '-');
+	ck_assert_msg(strncmp(text, begins, strlen(begins)) == 0, "\"%s\" in place of \"%s\"", text, begins);
+}
+
+/* Up to an accepted MAIL. */
+static int greet(void)
+{
+	int fd = dial();
+	ck_assert_reply(fd, "220 ");
+	put(fd, "EHLO mta.example\r\n");
+	ck_assert_reply(fd, "250 ");
+	put(fd, "MAIL FROM:<a@mta.example>\r\n");
+	ck_assert_reply(fd, "250 ");
+	return fd;
+}
+
+static bool comes_to(enum stats_counter counter, uint64_t value)
+{
+	for (int i = 0; i < 500 && stats_sum(&stats, counter) != value; i++)
+		usleep(10000);
+	return stats_sum(&stats, counter) == value;
+}
+
+static void inject(enum smtp_phase phase, enum provider_action action, unsigned code, uint32_t delay_ms)
+{
+	struct err err;
+	struct injection injection = {
+		.phase = phase,
+		.reply =
+			{.kind = PROVIDER_DEFER, .phase = phase, .action = action, .code = code, .weight = 1},
+		.text = "injected",
+		.delay_ms = delay_ms,
+		.count = 1,
+	};
+	ck_assert_int_ge(injections_add(state.injections, &injection, &err), 0);
+}
+
+/* What is heard behind what was said before it, which is always heard. */
+static const struct {
+	const char *what;
+	enum provider_action action;
+	const char *heard;
+	enum end end;
+} actions[] = {
+	{"a reply", PROVIDER_REPLY, "450 injected\r\n", STILL_OPEN},
+	{"a reply and the end", PROVIDER_REPLY_CLOSE, "450 injected\r\n", CLOSED},
+	{"the end", PROVIDER_CLOSE, "", CLOSED},
+	{"a reset", PROVIDER_RESET, "", RESET},
+	{"nothing", PROVIDER_HANG, "", STILL_OPEN},
+};
+
+START_TEST(actions_are_seen)
+{
+	char text[4096];
+	inject(SMTP_PHASE_RCPT, actions[_i].action, 450, 0);
+	int fd = greet();
+	put(fd, "RCPT TO:<ann@calm.test>\r\n");
+	enum end end = take(fd, 2, 1000, text);
+	ck_assert_msg(end == actions[_i].end, "%s: %d", actions[_i].what, (int)end);
+	ck_assert_str_eq(text, actions[_i].heard);
+	if (end == STILL_OPEN) {
+		/* A hung session takes what it is sent, and answers none of it. */
+		put(fd, "NOOP\r\n");
+		take(fd, 1, 300, text);
+		ck_assert_int_eq(text[0] == '2', actions[_i].action == PROVIDER_REPLY);
+	}
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+}
+END_TEST
+
+/* At the first byte there is nothing before it to be seen. */
+START_TEST(actions_at_connect)
+{
+	char text[4096];
+	inject(SMTP_PHASE_CONNECT, actions[_i].action, 450, 0);
+	int fd = dial();
+	enum end end = take(fd, 2, 1000, text);
+	ck_assert_msg(end == actions[_i].end, "%s: %d", actions[_i].what, (int)end);
+	ck_assert_str_eq(text, actions[_i].heard);
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+}
+END_TEST
+
+static const struct {
+	const char *domain, *heard;
+	enum end end;
+} faults[] = {
+	{"reset.test", "", RESET},
+	{"close.test", "", CLOSED},
+	{"stall.test", "", STILL_OPEN},
+	{"truncate.test", "250 2.1", CLOSED},
+	{"garble.test", "############\r\n", STILL_OPEN},
+};
+
+START_TEST(faults_are_seen)
+{
+	char text[4096], line[64];
+	int fd = greet();
+	snprintf(line, sizeof(line), "RCPT TO:<ann@%s>\r\n", faults[_i].domain);
+	put(fd, line);
+	enum end end = take(fd, 2, 1000, text);
+	ck_assert_msg(end == faults[_i].end, "%s: %d", faults[_i].domain, (int)end);
+	ck_assert_str_eq(text, faults[_i].heard);
+	ck_assert_uint_eq(stats_sum(&stats, STATS_FAULTS), 1);
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+}
+END_TEST
+
+START_TEST(connections_are_refused_or_ignored)
+{
+	char text[4096];
+	start_with(_i ? &ignoring : &refusing, NULL);
+	int fd = dial();
+	ck_assert_int_eq(take(fd, 1, 1000, text), _i ? STILL_OPEN : RESET);
+	ck_assert_str_eq(text, "");
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	stop();
+}
+END_TEST
+
+START_TEST(a_delay_holds_up_its_own_session_alone)
+{
+	inject(SMTP_PHASE_RCPT, PROVIDER_REPLY, 0, 700);
+	int slow = greet(), other = greet();
+	double began = seconds();
+	put(slow, "NOOP\r\nRCPT TO:<ann@calm.test>\r\nRCPT TO:<bob@calm.test>\r\nNOOP\r\n");
+	ck_assert_reply(slow, "250 2.0.0");
+	put(other, "NOOP\r\n");
+	ck_assert_reply(other, "250 2.0.0");
+	ck_assert_double_lt(seconds() - began, 0.5);
+	ck_assert_reply(slow, "250 2.1.5");
+	ck_assert_double_ge(seconds() - began, 0.69);
+	ck_assert_reply(slow, "250 2.1.5");
+	ck_assert_reply(slow, "250 2.0.0");
+	ck_assert_double_lt(seconds() - began, 3);
+	/* What comes while a session waits is answered in its turn. */
+	inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 0, 300);
+	put(slow, "DATA\r\n");
+	usleep(100000);
+	put(slow, "early\r\n.\r\nNOOP\r\n");
+	ck_assert_reply(slow, "354 ");
+	ck_assert_reply(slow, "250 2.0.0");
+	ck_assert_reply(slow, "250 2.0.0");
+	close(slow);
+	close(other);
+}
+END_TEST
+
+START_TEST(a_delayed_refusal_closes_behind_its_reply)
+{
+	char text[4096];
+	inject(SMTP_PHASE_RCPT, PROVIDER_REPLY_CLOSE, 450, 500);
+	int fd = greet();
+	double began = seconds();
+	put(fd, "RCPT TO:<ann@calm.test>\r\n");
+	ck_assert_int_eq(take(fd, 2, 3000, text), CLOSED);
+	ck_assert_str_eq(text, "450 injected\r\n");
+	ck_assert_double_ge(seconds() - began, 0.49);
+	close(fd);
+}
+END_TEST
+
+START_TEST(outcomes_are_counted_by_provider)
+{
+	struct stats_row rows[8];
+	int fd = greet();
+	put(fd, "RCPT TO:<ann@calm.test>\r\nRCPT TO:<ann@stern.test>\r\nRCPT "
+		"TO:<bob@elsewhere.test>\r\nDATA\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "452 one each");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "354 ");
+	put(fd, "12\r\n.\r\n");
+	ck_assert_reply(fd, "250 ");
+	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<ann@stern.test>\r\nQUIT\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "550 stern to ann@stern.test");
+	ck_assert_reply(fd, "221 ");
+	close(fd);
+	static const struct {
+		const char *name;
+		uint64_t accepted, tempfail, permfail, bytes;
+	} wanted[] = {{"calm", 1, 0, 0, 4}, {"stern", 0, 1, 1, 0}, {"default", 1, 0, 0, 4}};
+	size_t count = stats_rows(&stats, STATS_PROVIDERS, rows);
+	ck_assert_uint_eq(count, 1 + 3);
+	for (size_t i = 0; i < 3; i++) {
+		size_t at = 1;
+		while (at < count && !span_is(rows[at].key, wanted[i].name))
+			at++;
+		ck_assert_msg(at < count, "%s is not counted", wanted[i].name);
+		ck_assert_uint_eq(rows[at].fields[STATS_ROW_ACCEPTED], wanted[i].accepted);
+		ck_assert_uint_eq(rows[at].fields[STATS_ROW_TEMPFAIL], wanted[i].tempfail);
+		ck_assert_uint_eq(rows[at].fields[STATS_ROW_PERMFAIL], wanted[i].permfail);
+		ck_assert_uint_eq(rows[at].fields[STATS_ROW_BYTES], wanted[i].bytes);
+	}
+	ck_assert_uint_eq(stats_sum(&stats, STATS_LIMITED), 1);
+	ck_assert_uint_eq(stats_sum(&stats, STATS_DNS_FAILED), 0);
+}
+END_TEST
+
+/* A name server that takes questions and answers none. */
+static int dead_name_server(char server[32])
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	snprintf(server, 32, "127.0.0.1:%u", port_of(fd));
+	return fd;
+}
+
+START_TEST(dead_dns_holds_nobody_up)
+{
+	char server[32];
+	int dns = dead_name_server(server);
+	start_with(&profiles, server);
+	int fd = greet(), gone = greet(), other = greet();
+	double began = seconds();
+	put(gone, "RCPT TO:<ann@unlisted.test>\r\n");
+	put(fd, "NOOP\r\nRCPT TO:<ann@unlisted.test>\r\nRCPT TO:<ann@stern.test>\r\nNOOP\r\n");
+	ck_assert_reply(fd, "250 2.0.0");
+	/* A well-known name needs no answer of DNS's, and no session waits for another's. */
+	put(other, "RCPT TO:<bob@calm.test>\r\n");
+	ck_assert_reply(other, "250 2.1.5");
+	ck_assert_double_lt(seconds() - began, 0.5);
+	close(gone);
+	ck_assert_reply(fd, "250 2.1.5");
+	double waited = seconds() - began;
+	ck_assert_double_ge(waited, 1);
+	ck_assert_double_le(waited, 2.9);
+	ck_assert_reply(fd, "452 one each");
+	ck_assert_reply(fd, "250 2.0.0");
+	/* Who hung up while he waited is not counted. */
+	ck_assert_uint_ge(stats_sum(&stats, STATS_DNS_FAILED), 1);
+	ck_assert_uint_le(stats_sum(&stats, STATS_DNS_FAILED), 2);
+	close(fd);
+	close(other);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 3));
+	stop();
+	close(dns);
+}
+END_TEST
+
+/* A worker that stops while sessions hang, wait for a delay or for DNS: nothing is left behind of them. */
+START_TEST(stopping_in_every_state)
+{
+	char server[32], text[4096];
+	int dns = dead_name_server(server);
+	start_with(&profiles, server);
+	int hung = greet(), delayed = greet(), asking = greet(), talking = greet();
+	inject(SMTP_PHASE_DATA, PROVIDER_HANG, 450, 0);
+	put(hung, "RCPT TO:<ann@calm.test>\r\nDATA\r\nmore");
+	inject(SMTP_PHASE_RCPT, PROVIDER_REPLY, 0, 60000);
+	put(delayed, "RCPT TO:<ann@calm.test>\r\nNOOP\r\n");
+	put(asking, "RCPT TO:<ann@unlisted.test>\r\nNOOP\r\n");
+	put(talking, "NOOP\r\n");
+	ck_assert_reply(talking, "250 ");
+	usleep(200000);
+	double began = seconds();
+	stop();
+	ck_assert_double_lt(seconds() - began, 1);
+	ck_assert_reply(talking, "421 4.3.2");
+	int waiting[] = {hung, delayed, asking};
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_int_ne(take(waiting[i], 9, 1000, text), STILL_OPEN);
+		close(waiting[i]);
+	}
+	close(talking);
+	close(dns);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("session_smart");
+	TCase *served = tcase_create("served");
+	tcase_set_timeout(served, 60);
+	tcase_add_checked_fixture(served, start, stop);
+	tcase_add_loop_test(served, actions_are_seen, 0, sizeof(actions) / sizeof(actions[0]));
+	tcase_add_loop_test(served, actions_at_connect, 0, sizeof(actions) / sizeof(actions[0]));
+	tcase_add_loop_test(served, faults_are_seen, 0, sizeof(faults) / sizeof(faults[0]));
+	tcase_add_test(served, a_delay_holds_up_its_own_session_alone);
+	tcase_add_test(served, a_delayed_refusal_closes_behind_its_reply);
+	tcase_add_test(served, outcomes_are_counted_by_provider);
+	suite_add_tcase(suite, served);
+	TCase *alone = tcase_create("alone");
+	tcase_set_timeout(alone, 60);
+	tcase_add_loop_test(alone, connections_are_refused_or_ignored, 0, 2);
+	tcase_add_test(alone, dead_dns_holds_nobody_up);
+	tcase_add_test(alone, stopping_in_every_state);
+	suite_add_tcase(suite, alone);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
