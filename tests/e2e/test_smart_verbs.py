@@ -260,7 +260,8 @@ class VerbsTest(unittest.TestCase):
     def test_inject_refuses_nonsense(self) -> None:
         for argv, remedy in ((["250"], "400 to 599"), (["--phase", "banner", "421"], "connect"),
                              (["--action", "slam", "421"], "reset"),
-                             (["--phase", "mail", "--domain", "a.b", "421"], "rcpt"), (["421", "4.7.1", "{addr}"], "{")):
+                             (["--phase", "mail", "--domain", "a.b", "421"], "rcpt"),
+                             (["421", "4.7.1", "{addr}"], "{")):
             with self.subTest(argv):
                 done = self.mxmirage.command("inject", *argv)
                 self.assertEqual(done.returncode, 2, done.stdout)
