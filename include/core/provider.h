@@ -159,7 +159,7 @@ struct provider {
 	uint32_t
 		reputation_after; /* violations of limits within the hour until PROVIDER_REPUTATION; 0 = never */
 	uint32_t reputation_recovers_s;
-	uint32_t greylist_s; /* a new triplet is deferred until it is this old; 0 = no greylisting */
+	uint32_t greylist_s;   /* a new triplet is deferred until it is this old; 0 = no greylisting */
 	uint64_t bandwidth;    /* octets a second that are read of a connection; 0 = all that comes */
 	uint32_t slow_close_s; /* how long a connection stays open behind the reply to QUIT */
 	struct provider_delay delays[PROVIDER_PHASES];

@@ -186,10 +186,11 @@ static bool word_find(const struct conf_key *key, const struct toml_node *node, 
 			return true;
 		}
 		size_t used = strlen(possible);
-		snprintf(possible + used, sizeof(possible) - used, "%s\"%s\"", i ? ", " : "", key->choices[i]);
+		snprintf(
+			possible + used, sizeof(possible) - used, "%s\"%s\"", i ? ", " : "", key->choices[i]);
 	}
-	conf_mistake(mistakes, node->line, "%s: \"%.32s\" is not possible; there are %s", key->path, node->string,
-		possible);
+	conf_mistake(mistakes, node->line, "%s: \"%.32s\" is not possible; there are %s", key->path,
+		node->string, possible);
 	return false;
 }
 

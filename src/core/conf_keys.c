@@ -101,7 +101,8 @@ const struct conf_key conf_keys[] = {
 		.preset = STRING("smart"),
 		.choices = answer_mode_words,
 		.example = "\"smart\"",
-		.meaning = "\"smart\" answers as each recipient's provider would, \"sink\" accepts everything.",
+		.meaning =
+			"\"smart\" answers as each recipient's provider would, \"sink\" accepts everything.",
 	},
 	{
 		KEY("answer", "seed"),

@@ -95,7 +95,8 @@ int conf_text_file(const char *text, struct err *err)
 {
 	size_t len = strlen(text);
 	if (len >= PATH_MAX)
-		return err_set(err, -EINVAL, "a path of %zu bytes is too long; %d are possible", len, PATH_MAX - 1);
+		return err_set(
+			err, -EINVAL, "a path of %zu bytes is too long; %d are possible", len, PATH_MAX - 1);
 	if (len && text[len - 1] == '/')
 		return err_set(err, -EINVAL, "\"%.64s\" is a directory's path; name a file in it", text);
 	return 0;
@@ -133,7 +134,8 @@ int conf_text_servers(const char *text, struct err *err)
 		size_t len = strcspn(at, ",");
 		if (!is_server(at, len))
 			return err_set(err, -EINVAL,
-				"\"%.64s\" holds what is no server's address; write IP addresses divided by commas, "
+				"\"%.64s\" holds what is no server's address; write IP addresses divided by "
+				"commas, "
 				"such as \"192.0.2.53,192.0.2.54:5353\"",
 				text);
 		if (!at[len])

@@ -33,8 +33,8 @@ int injections_add(struct injections *injections, const struct injection *inject
 {
 	uint32_t count = atomic_load(&injections->count);
 	if (count == INJECTIONS_MAX)
-		return err_set(err, -ENOSPC, "%u behaviours are injected already; `mxmirage reset` takes them back",
-			count);
+		return err_set(err, -ENOSPC,
+			"%u behaviours are injected already; `mxmirage reset` takes them back", count);
 	struct slot *slot = &injections->slots[count];
 	atomic_store(&slot->used, 0);
 	slot->injection = *injection;
@@ -90,8 +90,8 @@ static bool slot_take(struct slot *slot, uint64_t now_ms)
 	return true;
 }
 
-const struct injection *injections_match(struct injections *injections, enum smtp_phase phase, struct span domain,
-	const char *provider, const char *source, uint64_t now_ms)
+const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,
+	struct span domain, const char *provider, const char *source, uint64_t now_ms)
 {
 	uint32_t count = atomic_load_explicit(&injections->count, memory_order_acquire);
 	for (uint32_t i = 0; i < count; i++) {

@@ -67,7 +67,8 @@ const struct provider_reply *policy_outcome_mail(struct policy_session *session,
 	enum provider_kind kind = kind_of(draw, odds.bounce, odds.defer);
 	if (kind == PROVIDER_KINDS)
 		return NULL;
-	return draw_between(provider, kind, SMTP_PHASE_CONNECT, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
+	return draw_between(
+		provider, kind, SMTP_PHASE_CONNECT, SMTP_PHASE_MAIL, draw_number(draw, FOR_REPLY));
 }
 
 /* Of those who passed MAIL: so that over all, each kind has the odds that the profile gives. */

@@ -225,7 +225,8 @@ static struct span name_host(const struct smtp *smtp, char *text, size_t size)
 	else if (!smtp->ehlo)
 		len = snprintf(text, size, "%s", profile->hostname);
 	else if (limit)
-		len = snprintf(text, size, "%s\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS, profile->hostname, limit);
+		len = snprintf(
+			text, size, "%s\nSIZE %" PRIu64 "\n" SMTP_EXTENSIONS, profile->hostname, limit);
 	else
 		len = snprintf(text, size, "%s\nSIZE\n" SMTP_EXTENSIONS, profile->hostname);
 	return (struct span){text, len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1};

@@ -151,7 +151,8 @@ static struct row *row_at(const struct stats_block *block, const struct table *t
 
 void stats_block_reset(struct stats_block *block)
 {
-	uint64_t open = load(&block->counters[STATS_CONNECTIONS]) - load(&block->counters[STATS_CONNECTIONS_CLOSED]);
+	uint64_t open =
+		load(&block->counters[STATS_CONNECTIONS]) - load(&block->counters[STATS_CONNECTIONS_CLOSED]);
 	for (int i = 0; i < STATS_COUNTERS; i++)
 		store(&block->counters[i], i == STATS_CONNECTIONS ? open : 0);
 	for (int i = 0; i < STATS_TABLES; i++) {

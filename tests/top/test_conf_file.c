@@ -99,8 +99,8 @@ static const struct {
 					    "(did you mean \"remove\"?)"},
 	{"[answer]\nmode = \"clever\"\n",
 		"f.toml:2: answer.mode = \"clever\" is not possible; write \"smart\" or \"sink\""},
-	{"[answer]\nforced = [\"word\"]\n",
-		"f.toml:2: answer.forced: \"word\" is not possible; there are \"words\", \"codes\", \"simulators\""},
+	{"[answer]\nforced = [\"word\"]\n", "f.toml:2: answer.forced: \"word\" is not possible; there are "
+					    "\"words\", \"codes\", \"simulators\""},
 	{"[answer]\nhostname = \"192.0.2.1\"\n", "f.toml:2: answer.hostname: \"192.0.2.1\" ends in "
 						 "a number as an address does; write a host "
 						 "name such as \"mx.example.test\""},

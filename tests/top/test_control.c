@@ -26,10 +26,7 @@ START_TEST(a_message_arrives_with_its_descriptors)
 {
 	int pipe_fds[2];
 	ck_assert_int_eq(pipe(pipe_fds), 0);
-	struct control_message sent = {.type = CONTROL_FILE,
-				       .code = -7,
-				       .value = UINT64_MAX,
-				       .fd_count = 1},
+	struct control_message sent = {.type = CONTROL_FILE, .code = -7, .value = UINT64_MAX, .fd_count = 1},
 			       got = {0};
 	snprintf(sent.text, sizeof(sent.text), "/etc/x.toml");
 	sent.fds[0] = pipe_fds[1];
