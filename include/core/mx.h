@@ -33,18 +33,17 @@ struct mx_answer {
 	struct mx_host *hosts;              /* by preference, then name */
 	struct sockaddr_storage *addresses; /* of the hosts, ports zero */
 	/*
-	 * Some hosts or addresses are missing: there were more than the limits, or a question about one failed.
-	 * That an address is not among those here then says nothing.
+	 * Some hosts or addresses are missing: there were more than the limits, or a question about one
+	 * failed. That an address is not among those here then says nothing.
 	 */
 	bool partial;
 };
 
 /*
- * The name of the site, as KumoMTA folds all MX hosts of a domain into one (mx_rollup): labels are lined up from
- * the right; where hosts differ, the labels stand in parentheses in the order of the hosts; a '?' follows where
- * some host has no label there:
- * "(alt1|alt2|alt3|alt4)?.gmail-smtp-in.l.google.com". Empty where there is no host. Written to `to`,
- * NUL-terminated, cut to size. Returns the length.
+ * The name of the site, as KumoMTA folds all MX hosts of a domain into one (mx_rollup): labels are lined up
+ * from the right; where hosts differ, the labels stand in parentheses in the order of the hosts; a '?'
+ * follows where some host has no label there: "(alt1|alt2|alt3|alt4)?.gmail-smtp-in.l.google.com". Empty
+ * where there is no host. Written to `to`, NUL-terminated, cut to size. Returns the length.
  */
 size_t mx_site_name(const struct mx_answer *answer, char *to, size_t size);
 

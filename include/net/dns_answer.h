@@ -39,8 +39,8 @@ struct dns_answer {
 };
 
 /*
- * Begins with a message that answers a question for records of type (ns_t_mx, ns_t_a, ns_t_aaaa). 0, or -EINVAL:
- * malformed, or its CNAMEs form a loop or a chain that is too long.
+ * Begins with a message that answers a question for records of type (ns_t_mx, ns_t_a, ns_t_aaaa). 0, or
+ * -EINVAL: malformed, or its CNAMEs form a loop or a chain that is too long.
  */
 int dns_answer_open(struct dns_answer *answer, struct span message, ns_type type) MX_MUST_CHECK;
 

@@ -1,7 +1,7 @@
 /*
- * dns_channel: c-ares on a libevent loop: questions out, messages in. It knows no record and keeps no answer. It
- * never blocks; whoever asks calls dns_channel_expire() now and then, so that what nobody answers comes to its
- * end.
+ * dns_channel: c-ares on a libevent loop: questions out, messages in. It knows no record and keeps no
+ * answer. It never blocks; whoever asks calls dns_channel_expire() now and then, so that what nobody
+ * answers comes to its end.
  */
 #ifndef MX_DNS_CHANNEL_H
 #define MX_DNS_CHANNEL_H
@@ -22,8 +22,8 @@
 struct dns_channel;
 
 /*
- * servers: "192.0.2.53:53,…", or NULL for resolv.conf's. A question is sent a second time after try_ms and given up
- * twice that later (with one server). NULL on failure, err filled.
+ * servers: "192.0.2.53:53,…", or NULL for resolv.conf's. A question is sent a second time after try_ms and
+ * given up twice that later (with one server). NULL on failure, err filled.
  */
 struct dns_channel *dns_channel_new(
 	struct event_base *base, const char *servers, uint32_t try_ms, struct err *err);

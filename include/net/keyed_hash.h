@@ -1,6 +1,6 @@
 /*
- * keyed_hash: spreads names over the buckets of a table. The key is drawn anew for each table, so that nobody who
- * chooses names can choose their bucket. No cryptographic strength.
+ * keyed_hash: spreads names over the buckets of a table. The key is drawn anew for each table, so that
+ * nobody who chooses names can choose their bucket. No cryptographic strength.
  */
 #ifndef MX_KEYED_HASH_H
 #define MX_KEYED_HASH_H

@@ -1,10 +1,11 @@
 /*
- * resolver: the MX hosts and their addresses of a domain, asynchronously by c-ares on a worker's loop, with a
- * bounded cache that lives by the answers' TTL. One per worker, used by its thread alone: no lock. It never
- * blocks; what takes longer than 2 s is answered MX_UNKNOWN and counted. resolv.conf is read once, at the start.
+ * resolver: the MX hosts and their addresses of a domain, asynchronously by c-ares on a worker's loop, with
+ * a bounded cache that lives by the answers' TTL. One per worker, used by its thread alone: no lock. It
+ * never blocks; what takes longer than 2 s is answered MX_UNKNOWN and counted. resolv.conf is read once, at
+ * the start.
  *
- * It also remembers which provider-side host an address belongs to, as learned from the answers: that is how a
- * new connection's original destination is known before any recipient is.
+ * It also remembers which provider-side host an address belongs to, as learned from the answers: that is
+ * how a new connection's original destination is known before any recipient is.
  */
 #ifndef MX_RESOLVER_H
 #define MX_RESOLVER_H
@@ -50,9 +51,9 @@ struct resolver_entry *resolver_cached(struct resolver *resolver, struct span do
 struct resolver_question;
 
 /*
- * Looks the domain up, also where it is cached; done() is called once, from the loop, never from within this call,
- * with an entry (never NULL: MX_UNKNOWN when it failed), and the question is gone then. Questions for one domain
- * share one lookup. An address literal is its own host. NULL when out of memory.
+ * Looks the domain up, also where it is cached; done() is called once, from the loop, never from within
+ * this call, with an entry (never NULL: MX_UNKNOWN when it failed), and the question is gone then.
+ * Questions for one domain share one lookup. An address literal is its own host. NULL when out of memory.
  */
 struct resolver_question *resolver_ask(struct resolver *resolver, struct span domain,
 	void (*done)(void *arg, struct resolver_entry *entry), void *arg);
@@ -60,8 +61,8 @@ struct resolver_question *resolver_ask(struct resolver *resolver, struct span do
 void resolver_forget(struct resolver_question *question);
 
 /*
- * The MX host and entry that an address was last seen to belong to, also where the entry is past its time; NULL
- * where it is unknown. host is set to its name, valid as long as the entry.
+ * The MX host and entry that an address was last seen to belong to, also where the entry is past its time;
+ * NULL where it is unknown. host is set to its name, valid as long as the entry.
  */
 struct resolver_entry *resolver_by_address(
 	struct resolver *resolver, const struct sockaddr_storage *address, struct span *host);

@@ -1,7 +1,7 @@
 /*
- * resolver_cache: the answers that a resolver keeps, by domain, and which host an address was last seen to belong
- * to. Bounded in number and in bytes; the least recently used goes first. It asks nobody and reads no clock. Part of
- * the resolver behind resolver.h; nobody else includes this.
+ * resolver_cache: the answers that a resolver keeps, by domain, and which host an address was last seen to
+ * belong to. Bounded in number and in bytes; the least recently used goes first. It asks nobody and reads
+ * no clock. Part of the resolver behind resolver.h; nobody else includes this.
  *
  * Times are milliseconds of one monotonic clock.
  */
@@ -37,7 +37,8 @@ struct resolver_cache *resolver_cache_new(uint32_t entries);
 void resolver_cache_free(struct resolver_cache *cache);
 
 /*
- * The domain's entry that is not past its time, or NULL. Names are lower case, at most RESOLVER_CACHE_NAME_MAX bytes.
+ * The domain's entry that is not past its time, or NULL. Names are lower case, at most
+ * RESOLVER_CACHE_NAME_MAX bytes.
  */
 struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, struct span name, uint64_t now_ms);
 
@@ -47,7 +48,10 @@ struct resolver_cache_address {
 	uint8_t host;
 };
 
-/* What is to be kept: the status, hosts and partial of the answer (its addresses are not looked at), and these. */
+/*
+ * What is to be kept: the status, hosts and partial of the answer (its addresses are not looked at), and
+ * these.
+ */
 struct resolver_cache_put {
 	struct span name;
 	struct mx_answer answer;
@@ -58,15 +62,15 @@ struct resolver_cache_put {
 };
 
 /*
- * Makes an entry; it takes the place of an older one of the name. NULL when out of memory. What has to make room
- * stays valid until resolver_cache_sweep().
+ * Makes an entry; it takes the place of an older one of the name. NULL when out of memory. What has to make
+ * room stays valid until resolver_cache_sweep().
  */
 struct resolver_entry *resolver_cache_put(struct resolver_cache *cache, const struct resolver_cache_put *put);
 void resolver_cache_sweep(struct resolver_cache *cache);
 
 /*
- * The entry, also one past its time, and host that an address was last seen to belong to. NULL where the cache
- * no longer has it, or where the domain's newest answer names no hosts.
+ * The entry, also one past its time, and host that an address was last seen to belong to. NULL where the
+ * cache no longer has it, or where the domain's newest answer names no hosts.
  */
 struct resolver_entry *resolver_cache_by_address(
 	struct resolver_cache *cache, const struct sockaddr_storage *address, struct span *host);

@@ -1,7 +1,7 @@
 /*
- * resolver_lookup: one lookup of one domain: MX, then A and AAAA of each host, and what follows from what comes back.
- * It keeps no time and no cache, and calls back once nothing of it is under way any more. Part of the resolver behind
- * resolver.h; nobody else includes this.
+ * resolver_lookup: one lookup of one domain: MX, then A and AAAA of each host, and what follows from what
+ * comes back. It keeps no time and no cache, and calls back once nothing of it is under way any more. Part
+ * of the resolver behind resolver.h; nobody else includes this.
  */
 #ifndef MX_RESOLVER_LOOKUP_H
 #define MX_RESOLVER_LOOKUP_H
@@ -71,14 +71,14 @@ struct resolver_lookup *resolver_lookup_new(struct span domain);
 void resolver_lookup_free(struct resolver_lookup *lookup);
 
 /*
- * Answers what needs no DNS: an address literal is its own host; what is no host name stays MX_UNKNOWN. False where DNS
- * must be asked.
+ * Answers what needs no DNS: an address literal is its own host; what is no host name stays MX_UNKNOWN.
+ * False where DNS must be asked.
  */
 bool resolver_lookup_without_dns(struct resolver_lookup *lookup);
 
 /*
- * Begins. idle() is called once, perhaps from within this call, when nothing is under way: then the outcome stands,
- * unless the lookup was given up before.
+ * Begins. idle() is called once, perhaps from within this call, when nothing is under way: then the outcome
+ * stands, unless the lookup was given up before.
  */
 void resolver_lookup_begin(struct resolver_lookup *lookup, struct dns_channel *channel,
 	void (*idle)(void *arg, struct resolver_lookup *lookup), void *arg);

@@ -7,7 +7,8 @@
 #include <sys/queue.h>
 
 /*
- * The smallest size that no common path fragments: a larger answer comes truncated, and is asked for again by TCP.
+ * The smallest size that no common path fragments: a larger answer comes truncated, and is asked for again
+ * by TCP.
  */
 #define EDNS_SIZE 1232
 
@@ -41,8 +42,8 @@ static void socket_free(struct dns_socket *socket)
 }
 
 /*
- * c-ares says what it waits for on a socket; nothing means that it is about to close it. Where there is no memory
- * for it the questions on the socket end by their time.
+ * c-ares says what it waits for on a socket; nothing means that it is about to close it. Where there is no
+ * memory for it the questions on the socket end by their time.
  */
 static void socket_changed(void *arg, ares_socket_t fd, int readable, int writable)
 {

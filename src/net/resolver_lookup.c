@@ -111,7 +111,10 @@ static void settle(struct resolver_lookup *lookup)
 		answer->status = MX_FOUND;
 	else if (answer->host_count > 0 && !lookup->failed)
 		answer->status = lookup->domain_is_host ? MX_NO_DOMAIN : MX_FOUND;
-	/* Otherwise it is what the question for MX has made it, MX_UNKNOWN where that left hosts to be found. */
+	/*
+	 * Otherwise it is what the question for MX has made it, MX_UNKNOWN where that left hosts to be
+	 * found.
+	 */
 	if (answer->status != MX_FOUND)
 		answer->host_count = 0;
 	answer->partial = answer->status == MX_FOUND && (answer->partial || lookup->failed);
@@ -168,7 +171,10 @@ static void addresses_done(struct dns_query *dns_query, enum dns_result result, 
 	release(lookup);
 }
 
-/* Asks for the addresses of the hosts, as many questions at once as are allowed. The caller has a share in under_way. */
+/*
+ * Asks for the addresses of the hosts, as many questions at once as are allowed. The caller has a share in
+ * under_way.
+ */
 static void addresses_ask(struct resolver_lookup *lookup)
 {
 	while (lookup->next_query < lookup->answer.host_count * 2 &&

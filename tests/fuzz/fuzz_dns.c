@@ -1,6 +1,6 @@
 /*
- * Any message as the answer to any question: it ends, hosts are names that may stand in a reply, and what is kept is
- * kept for a time that was given. The first byte chooses the type.
+ * Any message as the answer to any question: it ends, hosts are names that may stand in a reply, and what
+ * is kept is kept for a time that was given. The first byte chooses the type.
  */
 #include <arpa/nameser.h>
 #include <stdint.h>

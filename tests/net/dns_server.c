@@ -103,12 +103,13 @@ static void put_record(struct message *message, const char *owner, const struct 
 		message->bytes[6]++;
 }
 
-static bool record_is_for(const struct dns_server_record *record, const char *name)
+/* Whether a pattern is the name, or "*.example" and above it. */
+static bool name_matches(const char *pattern, const char *name)
 {
-	if (record->name[0] != '*')
-		return strcasecmp(record->name, name) == 0;
-	size_t len = strlen(name), below = strlen(record->name + 1);
-	return len > below && strcasecmp(name + len - below, record->name + 1) == 0;
+	if (pattern[0] != '*')
+		return strcasecmp(pattern, name) == 0;
+	size_t len = strlen(name), below = strlen(pattern + 1);
+	return len > below && strcasecmp(name + len - below, pattern + 1) == 0;
 }
 
 /* The records of a name, and of those that its CNAMEs lead to. */
@@ -119,7 +120,7 @@ static void put_answer(const struct dns_server *server, struct message *message,
 		const char *next = NULL;
 		exists = false;
 		for (const struct dns_server_record *record = server->records; record->name; record++) {
-			if (!record_is_for(record, name))
+			if (!name_matches(record->name, name))
 				continue;
 			exists = true;
 			if (record->type == type || record->type == ns_t_cname)
@@ -154,7 +155,7 @@ static const struct dns_server_rule *rule_of(const struct dns_server *server, co
 {
 	static const struct dns_server_rule honest = {"", DNS_SERVER_HONEST, 0, 0};
 	for (const struct dns_server_rule *rule = server->rules; rule->name; rule++)
-		if (strcasecmp(rule->name, name) == 0 && (rule->type == 0 || rule->type == type))
+		if (name_matches(rule->name, name) && (rule->type == 0 || rule->type == type))
 			return rule;
 	return &honest;
 }

@@ -1,6 +1,6 @@
 /*
- * dns_server: a small name server on loopback, UDP and TCP, in a thread of its own, that lies, stalls and breaks where
- * it is told to. For tests of what such a server can do to its askers.
+ * dns_server: a small name server on loopback, UDP and TCP, in a thread of its own, that lies, stalls and
+ * breaks where it is told to. For tests of what such a server can do to its askers.
  */
 #ifndef TEST_DNS_SERVER_H
 #define TEST_DNS_SERVER_H
@@ -32,7 +32,7 @@ enum dns_server_manner {
 	DNS_SERVER_FLOOD,        /* thousands of messages that nobody asked for, then the truth */
 };
 
-/* How questions about a name are answered; those about other names honestly and at once. */
+/* How questions about a name (or "*.name") are answered; those about other names honestly and at once. */
 struct dns_server_rule {
 	const char *name;
 	enum dns_server_manner manner;
@@ -55,8 +55,8 @@ unsigned dns_server_udp_count(struct dns_server *server);
 unsigned dns_server_tcp_count(struct dns_server *server);
 
 /*
- * Moves the process into a network namespace of its own with loopback up, where it may: nothing that a test sends
- * leaves it then.
+ * Moves the process into a network namespace of its own with loopback up, where it may: nothing that a test
+ * sends leaves it then.
  */
 void dns_server_isolate(void);
 

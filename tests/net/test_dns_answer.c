@@ -60,7 +60,10 @@ START_TEST(names_with_a_nul_are_refused)
 }
 END_TEST
 
-/* A record as the tables write it: rdata of MX is "preference name", of others an address, a name, or "hex:…". */
+/*
+ * A record as the tables write it: rdata of MX is "preference name", of others an address, a name, or
+ * "hex:…".
+ */
 struct row {
 	const char *owner;
 	int class, type;
