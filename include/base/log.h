@@ -16,7 +16,10 @@ enum log_level {
 /* Lines above this level are left out. The one mutable global of the program. */
 extern enum log_level log_level;
 
-/* One line; the newline is added, control characters in the text are replaced by '?'. */
+/*
+ * A line for each line of the text (the mistakes of a file come several at once); the last newline is added,
+ * other control characters are replaced by '?'.
+ */
 void log_at(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)   log_at(LOG_LEVEL_ERROR, __VA_ARGS__)

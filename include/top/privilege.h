@@ -4,6 +4,7 @@
 #ifndef MX_PRIVILEGE_H
 #define MX_PRIVILEGE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "err.h"
@@ -11,6 +12,7 @@
 struct privilege_user {
 	uid_t uid;
 	gid_t gid;
+	bool stands_in; /* nobody, since there is no user mxmirage */
 };
 
 /*

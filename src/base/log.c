@@ -3,9 +3,24 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum log_level log_level = LOG_LEVEL_INFO;
+
+/* One write a line, so that the lines of two processes do not mix; a closed stderr is no reason to stop. */
+static void write_line(const char *lead, const char *text, size_t len)
+{
+	char line[2048];
+	int used = snprintf(line, sizeof(line), "%s%.*s", lead, (int)len, text);
+	size_t size = used < 0 ? 0 : (size_t)used < sizeof(line) - 1 ? (size_t)used : sizeof(line) - 2;
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
+	line[size++] = '\n';
+	if (write(STDERR_FILENO, line, size) < 0)
+		return;
+}
 
 void log_at(enum log_level level, const char *format, ...)
 {
@@ -21,21 +36,16 @@ void log_at(enum log_level level, const char *format, ...)
 	if (level > log_level)
 		return;
 
-	char line[2048];
-	const char *prefix = getenv("JOURNAL_STREAM") ? levels[level].journal : "";
-	int used = snprintf(line, sizeof(line), "%smxmirage %s: ", prefix, levels[level].name);
+	char lead[64], text[2048];
+	snprintf(lead, sizeof(lead), "%smxmirage %s: ", getenv("JOURNAL_STREAM") ? levels[level].journal : "",
+		levels[level].name);
 	va_list args;
 	va_start(args, format);
-	int text = vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	size_t len = (size_t)used + (text > 0 ? (size_t)text : 0);
-	if (len > sizeof(line) - 2)
-		len = sizeof(line) - 2;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-			line[i] = '?';
-	line[len++] = '\n';
-	/* One write a line, so that the lines of two processes do not mix; a closed stderr is no reason to stop. */
-	if (write(STDERR_FILENO, line, len) < 0)
-		return;
+	for (const char *at = text; *at; at += strspn(at, "\n")) {
+		size_t len = strcspn(at, "\n");
+		write_line(lead, at, len);
+		at += len;
+	}
 }

@@ -17,17 +17,13 @@
 
 int privilege_find_user(const char *name, struct privilege_user *user, struct err *err)
 {
-	*user = (struct privilege_user){geteuid(), getegid()};
+	*user = (struct privilege_user){geteuid(), getegid(), false};
 	if (geteuid() != 0)
 		return 0;
 	const struct passwd *found = getpwnam(name[0] ? name : "mxmirage");
-	if (!found && !name[0]) {
+	bool stands_in = !found && !name[0];
+	if (stands_in)
 		found = getpwnam("nobody");
-		if (found)
-			log_warning(
-				"responder-user=nobody reason=\"there is no user mxmirage\" remedy=\"adduser "
-				"--system --group mxmirage\"");
-	}
 	if (!found)
 		return err_set(err, -ENOENT,
 			"responder.user: there is no user %s: make it with `adduser "
@@ -38,7 +34,7 @@ int privilege_find_user(const char *name, struct privilege_user *user, struct er
 			"responder.user: %s is root: the responder talks to the network "
 			"and must have a user of its own",
 			name);
-	*user = (struct privilege_user){found->pw_uid, found->pw_gid};
+	*user = (struct privilege_user){found->pw_uid, found->pw_gid, stands_in};
 	return 0;
 }
 

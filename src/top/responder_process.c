@@ -58,6 +58,10 @@ int responder_sockets_open(struct responder_sockets *sockets, const struct conf 
 	int code = privilege_find_user(conf->responder.user, &user, err);
 	if (code < 0)
 		return code;
+	if (user.stands_in)
+		log_warning("responder-user=nobody reason=\"there is no user mxmirage\" remedy=\"adduser "
+			    "--system "
+			    "--group mxmirage\"");
 	sockets->admin = listener_open_unix(sockets->admin_path, user.gid, err);
 	return sockets->admin < 0 ? sockets->admin : 0;
 }
