@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum toml_type {
 	TOML_TABLE,
 	TOML_ARRAY,
@@ -18,6 +22,9 @@ enum toml_type {
 	TOML_BOOLEAN,
 	TOML_OTHER, /* dates and times: nothing here takes one */
 };
+
+/* "a table", "an integer": as errors name a type. */
+const char *toml_type_name(enum toml_type type);
 
 struct toml_node {
 	enum toml_type type;
@@ -34,5 +41,9 @@ struct toml_node {
 		bool boolean;
 	};
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -23,7 +23,10 @@ enum exit_code client_ask(
 /* The same by POST with a JSON body, whose reference is taken over. */
 enum exit_code client_tell(const struct options *options, const char *path, json_t *body, json_t **answer);
 
-/* Prints an answer's "error", if it has one. True when it had. */
-bool client_refused(const json_t *answer);
+/*
+ * Ends a verb with its answer, whose reference is taken over: says its "error", if it has one, and returns
+ * EXIT_CODE_USAGE; else prints it as JSON or by print(), as the options ask for.
+ */
+enum exit_code client_show(const struct options *options, json_t *answer, void (*print)(const json_t *answer));
 
 #endif

@@ -57,25 +57,11 @@ void conf_node_print(const struct toml_node *node, FILE *to)
 	}
 }
 
-static const char *type_name(enum toml_type type)
-{
-	static const char *const names[] = {
-		[TOML_TABLE] = "a table",
-		[TOML_ARRAY] = "an array",
-		[TOML_STRING] = "a string",
-		[TOML_INTEGER] = "an integer",
-		[TOML_FLOAT] = "a float",
-		[TOML_BOOLEAN] = "a boolean",
-		[TOML_OTHER] = "a date or time",
-	};
-	return names[type];
-}
-
 static void type_mistake(
 	const struct conf_key *key, const struct toml_node *node, struct conf_mistakes *mistakes)
 {
 	conf_mistake(mistakes, node->line, "%s wants %s, not %s; write %s = %s", key->path, key->kind->wants,
-		type_name(node->type), key->name, key->example);
+		toml_type_name(node->type), key->name, key->example);
 }
 
 void conf_key_read(const struct conf_key *key, const struct toml_node *node, struct conf *conf,
@@ -94,7 +80,7 @@ bool conf_items_check(const struct conf_key *key, const struct toml_node *node, 
 		if (node->items[i].type != type) {
 			conf_mistake(mistakes, node->items[i].line,
 				"%s wants %s; item %zu is %s; write %s = %s", key->path, key->kind->wants,
-				i + 1, type_name(node->items[i].type), key->name, key->example);
+				i + 1, toml_type_name(node->items[i].type), key->name, key->example);
 			return false;
 		}
 	return true;

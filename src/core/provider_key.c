@@ -11,20 +11,6 @@
 /* Behind a comma of a percentage: a part per million has four places. */
 #define PPM_PER_PERCENT 10000
 
-static const char *type_name(enum toml_type type)
-{
-	static const char *const names[] = {
-		[TOML_TABLE] = "a table",
-		[TOML_ARRAY] = "an array",
-		[TOML_STRING] = "a string",
-		[TOML_INTEGER] = "an integer",
-		[TOML_FLOAT] = "a float",
-		[TOML_BOOLEAN] = "a boolean",
-		[TOML_OTHER] = "a date or time",
-	};
-	return names[type];
-}
-
 void provider_mistake(struct provider_reader *reader, const struct toml_node *node, const char *format, ...)
 {
 	char text[768];
@@ -38,7 +24,7 @@ void provider_mistake(struct provider_reader *reader, const struct toml_node *no
 
 static void type_mistake(struct provider_reader *reader, const struct toml_node *node, const char *wants)
 {
-	provider_mistake(reader, node, "wants %s, not %s", wants, type_name(node->type));
+	provider_mistake(reader, node, "wants %s, not %s", wants, toml_type_name(node->type));
 }
 
 const struct toml_node *provider_item(const struct toml_node *table, const char *name)

@@ -101,10 +101,18 @@ enum exit_code client_tell(const struct options *options, const char *path, json
 	return code;
 }
 
-bool client_refused(const json_t *answer)
+enum exit_code client_show(const struct options *options, json_t *answer, void (*print)(const json_t *answer))
 {
 	const char *error = json_string_value(json_object_get(answer, "error"));
-	if (error)
+	if (error) {
 		fprintf(stderr, "mxmirage: %s\n", error);
-	return error != NULL;
+	} else if (options->json) {
+		json_dumpf(answer, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		print(answer);
+	}
+	enum exit_code code = error ? EXIT_CODE_USAGE : EXIT_CODE_OK;
+	json_decref(answer);
+	return code;
 }

@@ -116,16 +116,5 @@ enum exit_code command_explain(const struct command *command, const struct optio
 	add_parameter(path, sizeof(path), "from", options->from);
 	add_parameter(path, sizeof(path), "to", options->to);
 	enum exit_code code = client_ask(options, CLIENT_GET, path, &answer);
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (client_refused(answer)) {
-		code = EXIT_CODE_USAGE;
-	} else if (options->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		printf("\n");
-	} else {
-		print(answer);
-	}
-	json_decref(answer);
-	return code;
+	return code == EXIT_CODE_OK ? client_show(options, answer, print) : code;
 }

@@ -114,18 +114,7 @@ enum exit_code command_inject(const struct command *command, const struct option
 		json_decref(body);
 		code = client_ask(options, CLIENT_GET, "/api/v1/injections", &answer);
 	}
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (client_refused(answer)) {
-		code = EXIT_CODE_USAGE;
-	} else if (options->json) {
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		printf("\n");
-	} else {
-		print(answer);
-	}
-	json_decref(answer);
-	return code;
+	return code == EXIT_CODE_OK ? client_show(options, answer, print) : code;
 }
 
 enum exit_code command_reset(const struct command *command, const struct options *options)

@@ -84,14 +84,5 @@ enum exit_code command_status(const struct command *command, const struct option
 	(void)command;
 	json_t *status;
 	enum exit_code code = client_ask(options, CLIENT_GET, "/api/v1/status", &status);
-	if (code != EXIT_CODE_OK)
-		return code;
-	if (options->json) {
-		json_dumpf(status, stdout, JSON_INDENT(2));
-		printf("\n");
-	} else {
-		print(status);
-	}
-	json_decref(status);
-	return EXIT_CODE_OK;
+	return code == EXIT_CODE_OK ? client_show(options, status, print) : code;
 }
