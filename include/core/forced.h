@@ -28,9 +28,10 @@
 #include "smtp.h"
 
 enum forced_family {
-	FORCED_WORDS = 1 << 0,     /* tempfail, permfail */
-	FORCED_CODES = 1 << 1,     /* 450-…, NNN-x.y.z-PHASE */
-	FORCED_SIMULATOR = 1 << 2, /* success, bounce, complaint, suppressionlist, ooto */
+	FORCED_WORDS = 1 << 0,      /* tempfail, permfail */
+	FORCED_CODES = 1 << 1,      /* 450-…, NNN-x.y.z-PHASE */
+	FORCED_SIMULATOR = 1 << 2,  /* success, bounce, complaint, suppressionlist, ooto */
+	FORCED_SMART_SINK = 1 << 3, /* the words' codes as the smart sink has them: 400 and 500 */
 	FORCED_ALL = FORCED_WORDS | FORCED_CODES | FORCED_SIMULATOR,
 };
 

@@ -33,6 +33,9 @@ static const struct {
 	const char *word;
 	struct smtp_reply reply; /* code 0: accepted */
 } words[] = {
+	/* To the letter, for whoever's scripts count on it. */
+	{FORCED_SMART_SINK, holds, "tempfail", SMTP_REPLY(400, "", "tempfail requested")},
+	{FORCED_SMART_SINK, holds, "permfail", SMTP_REPLY(500, "", "permfail requested")},
 	{FORCED_WORDS, holds, "tempfail",
 		SMTP_REPLY(451, "4.7.1", "Temporary failure, as the local part asks (tempfail)")},
 	{FORCED_WORDS, holds, "permfail",
@@ -159,7 +162,7 @@ static bool find_word(struct span local, unsigned families, struct forced *force
 
 static bool find(struct span local, unsigned families, struct forced *forced)
 {
-	return find_word(local, families & FORCED_WORDS, forced) ||
+	return find_word(local, families & (FORCED_WORDS | FORCED_SMART_SINK), forced) ||
 	       ((families & FORCED_CODES) && find_code(local, forced)) ||
 	       find_word(local, families & FORCED_SIMULATOR, forced);
 }

@@ -275,7 +275,12 @@ static bool decide_forced(
 	struct forced forced;
 	if (smtp->phase != SMTP_PHASE_MAIL && smtp->phase != SMTP_PHASE_RCPT)
 		return false;
-	if (!forced_find(&smtp->path, smtp->phase, session->policy->conf->answer.forced, &forced))
+	const struct conf *conf = session->policy->conf;
+	unsigned families = conf->answer.forced;
+	/* Who brings the smart sink's file wants its commands answered as it does. */
+	if ((families & FORCED_WORDS) && conf->answer.responses[0])
+		families |= FORCED_SMART_SINK;
+	if (!forced_find(&smtp->path, smtp->phase, families, &forced))
 		return false;
 	if (forced.accept)
 		return true;

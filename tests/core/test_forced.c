@@ -226,6 +226,23 @@ START_TEST(reads_no_byte_too_many)
 }
 END_TEST
 
+START_TEST(the_smart_sinks_codes)
+{
+	static const struct {
+		const char *path;
+		unsigned code;
+	} cases[] = {{"<tempfail@example.com>", 400}, {"<x-PermFail-y@example.com>", 500}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_path path = path_of(cases[i].path);
+		struct forced forced;
+		ck_assert(forced_find(&path, SMTP_PHASE_RCPT, FORCED_ALL | FORCED_SMART_SINK, &forced));
+		ck_assert_uint_eq(forced.reply.code, cases[i].code);
+		ck_assert_uint_eq(forced.reply.enhanced.len, 0);
+		ck_assert(!forced_find(&path, SMTP_PHASE_RCPT, FORCED_CODES | FORCED_SIMULATOR, &forced));
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("forced");
@@ -234,6 +251,7 @@ int main(void)
 	tcase_add_loop_test(tcase, senders_ask_by_phase_alone, 0, sizeof(senders) / sizeof(senders[0]));
 	tcase_add_test(tcase, families_switch);
 	tcase_add_test(tcase, replies_are_whole);
+	tcase_add_test(tcase, the_smart_sinks_codes);
 	tcase_add_test(tcase, reads_no_byte_too_many);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
