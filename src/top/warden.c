@@ -19,6 +19,7 @@
 #include "inherited.h"
 #include "listener.h"
 #include "log.h"
+#include "privilege.h"
 #include "responder_process.h"
 
 /* How often the rules are held against what they should be, and the kernel's counters read. */
@@ -450,7 +451,9 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
-	int code = warden_begin(&warden, &err);
+	int code = privilege_confine(&err);
+	if (code == 0)
+		code = warden_begin(&warden, &err);
 	if (code < 0) {
 		log_error("%s", err.text);
 		warden_done(&warden);
