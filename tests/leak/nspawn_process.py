@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
 
-from campaign import Result, Skip
-from lab import wait_until
+from campaign import Result
+from memory_group import kill_for_memory
 from qa_machine import QaMachine
 
 SERVICE = "mxmirage.service"
@@ -51,31 +52,10 @@ def starve(world: QaMachine, rng: random.Random) -> Result:
 
 
 def _memory(world: QaMachine) -> None:
-    """The kernel's own killer, by a memory limit that the processes have long passed."""
-    root = Path("/sys/fs/cgroup/memory")
-    if not (root / "memory.limit_in_bytes").exists():
-        raise Skip("the memory limits of control groups version 1 are not there")
     for victim in (world.machine.pid(SERVICE), world.machine.responder()):
-        if not victim:
-            continue
-        group = root / f"mxm-{os.getpid()}"
-        group.mkdir()
-        try:
-            (group / "memory.limit_in_bytes").write_text("64K")
-            (group / "memory.swappiness").write_text("0")
-            (group / "cgroup.procs").write_text(str(victim))
-            # The limit is met when a page is touched next; the kernel takes the process then.
-            wait_until(lambda: _killed_for_memory(group) or not Path(f"/proc/{victim}").exists(), 20,
-                       "the kernel to kill for want of memory")
-        finally:
-            wait_until(lambda: not (group / "cgroup.procs").read_text(), 20, "the control group to be empty")
-            group.rmdir()
-        world.expect_back(20)
-
-
-def _killed_for_memory(group: Path) -> bool:
-    return any(line.startswith("oom_kill ") and int(line.split()[1]) for line in
-               (group / "memory.oom_control").read_text().splitlines())
+        if victim:
+            kill_for_memory(victim)
+            world.expect_back(20)
 
 
 def _descriptors(world: QaMachine) -> None:
@@ -100,7 +80,6 @@ def _threads(world: QaMachine) -> None:
 
 
 def _limit(pid: int, what: str, value: int) -> None:
-    import resource
     number = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}[what]
     resource.prlimit(pid, number, (value, value))
 

@@ -56,6 +56,7 @@ class QaMachine:
             self.machine = Machine(self.lab)
             self.machine.install()
             self.machine.write("/etc/mxmirage/mxmirage.toml", CONFIGURATION)
+            stack.callback(self.machine.close)
             self._stack = stack.pop_all()
         return self
 
