@@ -16,7 +16,6 @@
 #include "counts.h"
 #include "exit_code.h"
 #include "guard.h"
-#include "inherited.h"
 #include "listener.h"
 #include "log.h"
 #include "privilege.h"
@@ -109,7 +108,7 @@ static void warden_table_gone(struct warden *warden)
 
 static int warden_arm(struct warden *warden, struct err *err)
 {
-	warden->guard = guard_new(inherited_netlink(), err);
+	warden->guard = guard_new(err);
 	if (!warden->guard)
 		return -EPERM;
 	struct guard_state before;
