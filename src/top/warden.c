@@ -15,6 +15,7 @@
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
+#include "health.h"
 #include "keeper.h"
 #include "listener.h"
 #include "log.h"
@@ -39,6 +40,7 @@ struct warden {
 	struct stats_kernel kernel;
 	struct keeper keeper; /* all zero: not diverting */
 	struct responder_process responder;
+	struct health health;
 	struct responder_sockets sockets;
 	time_t started;
 	unsigned restart_ms;
@@ -161,7 +163,11 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 	for (size_t i = 0; i < message.fd_count; i++)
 		close(message.fds[i]);
 	switch (message.type) {
+	case CONTROL_PONG:
+		health_heard(&warden->health);
+		break;
 	case CONTROL_READY:
+		health_heard(&warden->health);
 		if (!warden->announced)
 			warden_announce(warden);
 		else
@@ -230,6 +236,7 @@ static void warden_child(evutil_socket_t signal_number, short what, void *arg)
 	event_del(warden->on_channel);
 	time_t lived = time(NULL) - warden->responder.started;
 	responder_process_ended(&warden->responder);
+	health_forget(&warden->health);
 	if (warden->stopping) {
 		event_base_loopbreak(warden->base);
 		return;
@@ -323,6 +330,7 @@ static void warden_done(struct warden *warden)
 		if (events[i])
 			event_free(events[i]);
 	keeper_close(&warden->keeper);
+	health_close(&warden->health);
 	if (warden->base)
 		event_base_free(warden->base);
 	responder_process_ended(&warden->responder);
@@ -348,6 +356,9 @@ static int warden_begin(struct warden *warden, struct err *err)
 		return code;
 	if (!warden_events(warden))
 		return err_set(err, -ENOMEM, "warden: out of memory or descriptors");
+	code = health_open(&warden->health, warden->base, &warden->responder, err);
+	if (code < 0)
+		return code;
 	if (!warden->options->no_divert)
 		return keeper_open(&warden->keeper, warden->base, warden->conf, &warden->counts.stats,
 			&warden->kernel, err);

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from campaign import Result
+from lab import wait_until
 from memory_group import kill_for_memory
 from qa_machine import QaMachine
 
@@ -52,10 +53,10 @@ def starve(world: QaMachine, rng: random.Random) -> Result:
 
 
 def _memory(world: QaMachine) -> None:
-    for victim in (world.machine.pid(SERVICE), world.machine.responder()):
-        if victim:
-            kill_for_memory(victim)
-            world.expect_back(20)
+    for victim in (world.machine.responder, lambda: world.machine.pid(SERVICE)):
+        wait_until(victim, 20, "the processes to be there")
+        kill_for_memory(victim())
+        world.expect_back(20)
 
 
 def _descriptors(world: QaMachine) -> None:
