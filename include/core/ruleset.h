@@ -38,9 +38,9 @@ enum ruleset_table_id {
 };
 
 /* Sets of tables. */
-#define RULESET_OWNED (1u << RULESET_GUARD | 1u << RULESET_EGRESS)
+#define RULESET_OWNED  (1u << RULESET_GUARD | 1u << RULESET_EGRESS)
 #define RULESET_STATIC (1u << RULESET_WALL | 1u << RULESET_WALL_EGRESS)
-#define RULESET_ALL   (RULESET_OWNED | RULESET_STATIC)
+#define RULESET_ALL    (RULESET_OWNED | RULESET_STATIC)
 
 /* The named counters; they survive a replacement of the rules. Each table has those that its rules count in. */
 enum ruleset_counter {
@@ -71,6 +71,7 @@ enum ruleset_set {
  */
 enum ruleset_kind {
 	RULESET_DPORT_IN_SET,          /* TCP, destination port in .set */
+	RULESET_DPORT_ANY,             /* TCP that is long enough to have a destination port */
 	RULESET_SPORT_IN_SET,          /* TCP, source port in .set */
 	RULESET_DPORT_LISTENERS,       /* TCP, destination port is one of the listeners' */
 	RULESET_DADDR4_IN_SET,         /* IPv4, destination in .set */
@@ -87,13 +88,12 @@ enum ruleset_kind {
 	RULESET_FRAGMENT4,             /* an IPv4 TCP fragment that is not the first, so without ports */
 	RULESET_FRAGMENT6,             /* likewise IPv6 */
 	RULESET_READABLE,              /* the kernel found the upper layer's protocol */
-	RULESET_LINK_BYTES,            /* .link: bytes of the frame */
+	RULESET_BYTES,                 /* .bytes of the frame */
 	RULESET_CT_ORIGINAL_DIRECTION, /* sent by the side that opened the connection */
 	RULESET_CT_REPLY_DIRECTION,    /* sent by the other side */
 	RULESET_CT_ORIGINAL_PORT_IN,   /* before any nat its destination port was in .set */
 	RULESET_CT_REPLY_LOOPBACK4,    /* answered by 127.0.0.1: so diverted on its way out of this host */
 	RULESET_CT_REPLY_LOOPBACK6,    /* answered by ::1 */
-	RULESET_CT_DNAT,               /* nat rewrote its destination */
 	RULESET_CT_NOT_DNAT,           /* no nat rewrote its destination */
 	RULESET_CT_UNTRACKED,          /* exempt from connection tracking, so from nat */
 	RULESET_COUNT,                 /* counts in .counter, goes on */
@@ -106,11 +106,12 @@ enum ruleset_kind {
 };
 
 /* One or two bytes of the frame, network order, compared with a value. */
-struct ruleset_link_bytes {
-	uint8_t offset; /* from the beginning of the link layer's header */
-	uint8_t len;    /* 1 or 2 */
-	bool differ;    /* matches when they are not equal */
-	uint16_t mask;  /* 0: none */
+struct ruleset_bytes {
+	bool network; /* offset is from where the network header is said to be, else from the frame's beginning */
+	uint8_t offset;
+	uint8_t len;   /* 1 or 2 */
+	bool differ;   /* matches when they are not equal */
+	uint16_t mask; /* 0: none */
 	uint16_t value;
 };
 
@@ -119,7 +120,7 @@ struct ruleset_term {
 	union {
 		enum ruleset_set set;
 		enum ruleset_counter counter;
-		struct ruleset_link_bytes link;
+		struct ruleset_bytes bytes;
 	};
 };
 
@@ -158,7 +159,8 @@ struct ruleset_table {
 	bool owned;        /* to belong to the socket that loads it */
 	unsigned counters; /* 1u << enum ruleset_counter */
 	const struct ruleset_set_spec *sets;
-	struct ruleset_chain_spec *chains; /* in the order in which a packet meets them; those of devices last */
+	struct ruleset_chain_spec
+		*chains; /* in the order in which a packet meets them; those of devices last */
 	size_t chain_count;
 	struct ruleset_rule *rules; /* those of one chain stand together */
 	size_t rule_count;
@@ -180,8 +182,8 @@ struct ruleset_devices {
  * Builds the rules for conf with those tables (RULESET_OWNED, RULESET_STATIC, RULESET_ALL): chains for devices
  * and for conf's guard.devices. Keeps nothing of either. NULL on failure (out of memory), err filled.
  */
-struct ruleset *ruleset_new(const struct conf *conf, unsigned tables, const struct ruleset_devices *devices,
-	struct err *err);
+struct ruleset *ruleset_new(
+	const struct conf *conf, unsigned tables, const struct ruleset_devices *devices, struct err *err);
 /* NULL is fine. */
 void ruleset_free(struct ruleset *ruleset);
 

@@ -26,7 +26,7 @@ bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const stru
 	const struct conf *conf);
 
 /* The rules for frames, and a chain at each device, which point into devices. False when memory ran out. */
-bool ruleset_fill_egress(struct ruleset_table *table, int32_t priority, const struct ruleset_device *devices,
-	size_t count);
+bool ruleset_fill_egress(
+	struct ruleset_table *table, int32_t priority, const struct ruleset_device *devices, size_t count);
 
 #endif

@@ -49,8 +49,8 @@ void guard_free(struct guard *guard);
 
 /*
  * Makes the kernel's tables equal to those of rules in one batch: all of it or nothing; tables that rules do not
- * have are left alone. Adopts what it finds: no table, an orphan of an earlier run, a plain table of the same
- * name (replaced in the same batch); named counters keep their counts in every case. Then reads back and
+ * have are left alone. Adopts what it finds: no table, an orphan of an earlier run (taken over as it is first), a
+ * plain table of the same name (replaced in the same batch); named counters keep their counts in every case. Then reads back and
  * compares. Where the kernel refused, the rules that stood before still stand and err names the refused object;
  * where reading back failed ("read back after loading"), the new ones may stand. -EBUSY: the tables belong to
  * another process.
@@ -71,7 +71,8 @@ int guard_follow(struct guard *guard, const struct ruleset *stands, const struct
 int guard_state(struct guard *guard, struct guard_state *state, struct err *err) MX_MUST_CHECK;
 
 /* Reads the named counters of tables (RULESET_OWNED or RULESET_STATIC). -ENOENT when one is missing. */
-int guard_counts(struct guard *guard, unsigned tables, struct guard_counts *counts, struct err *err) MX_MUST_CHECK;
+int guard_counts(
+	struct guard *guard, unsigned tables, struct guard_counts *counts, struct err *err) MX_MUST_CHECK;
 
 /* Deletes all tables: opens the way for port 25. Fine when there are none; -EBUSY as for guard_arm().
  */

@@ -37,8 +37,8 @@ struct kernel_table {
  * Reads the table of that id; contents asks for the rules and elements, too. The caller gives what it gets to
  * kernel_table_done(), also on failure. A table that is not there is no failure.
  */
-int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id, bool contents,
-	struct err *err) MX_MUST_CHECK;
+int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id,
+	bool contents, struct err *err) MX_MUST_CHECK;
 void kernel_table_done(struct kernel_table *table);
 
 /* Reads flags and owner alone. */

@@ -6,6 +6,7 @@
 #ifndef MX_PLAN_H
 #define MX_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,15 @@ struct plan_options {
 /* Adds to batch. table may be read without contents; it is nobody else's. 0, or -ENOMEM with err. */
 int plan_arm(struct nlbatch *batch, const struct kernel_table *table, const struct ruleset_table *rules,
 	const struct plan_options *options, struct err *err) MX_MUST_CHECK;
+
+/* Whether the table was left behind by an owner that died. */
+bool plan_is_orphan(const struct kernel_table *table);
+
+/*
+ * Adds the taking over of an orphan, as it is: 0 or -ENOMEM. A batch of its own, since the kernel adds no hook to
+ * a table in the batch that changes its flags.
+ */
+int plan_adopt(struct nlbatch *batch, const struct ruleset_table *identity, uint32_t flags) MX_MUST_CHECK;
 
 /* Adds the removal of a table. 0 or -ENOMEM. */
 int plan_disarm(struct nlbatch *batch, const struct ruleset_table *identity) MX_MUST_CHECK;

@@ -184,7 +184,8 @@ static void devices_read(const struct conf_key *key, const struct toml_node *nod
 		return;
 	if (node->count > CONF_DEVICES_MAX) {
 		conf_mistake(mistakes, node->line,
-			"%s names %zu devices; at most %d are possible: name only those that do not exist at the "
+			"%s names %zu devices; at most %d are possible: name only those that do not exist at "
+			"the "
 			"start",
 			key->path, node->count, CONF_DEVICES_MAX);
 		return;
@@ -192,7 +193,8 @@ static void devices_read(const struct conf_key *key, const struct toml_node *nod
 	for (size_t i = 0; i < node->count; i++)
 		if (!device_valid(node->items[i].string)) {
 			conf_mistake(mistakes, node->items[i].line,
-				"%s: \"%.32s\" is not a device's name: 1 to %d characters, no space, \"/\" or \":\"",
+				"%s: \"%.32s\" is not a device's name: 1 to %d characters, no space, \"/\" "
+				"or \":\"",
 				key->path, node->items[i].string, IFNAMSIZ - 1);
 			return;
 		}
@@ -208,7 +210,8 @@ static void devices_print(const struct conf_key *key, const struct conf *conf, F
 	struct toml_node items[CONF_DEVICES_MAX];
 	for (size_t i = 0; i < conf->guard.device_count; i++)
 		items[i] = (struct toml_node){.type = TOML_STRING, .string = conf->guard.devices[i]};
-	conf_node_print(&(struct toml_node){.type = TOML_ARRAY, .items = items, .count = conf->guard.device_count},
+	conf_node_print(
+		&(struct toml_node){.type = TOML_ARRAY, .items = items, .count = conf->guard.device_count},
 		to);
 }
 

@@ -61,7 +61,6 @@ static const struct ruleset_chain_spec wall_chains[] = {
 #define WAS_DPORT      TERM(CT_ORIGINAL_PORT_IN, .set = RULESET_PORTS)
 #define BY_LOOPBACK4   TERM(CT_REPLY_LOOPBACK4)
 #define BY_LOOPBACK6   TERM(CT_REPLY_LOOPBACK6)
-#define DNAT           TERM(CT_DNAT)
 #define NOT_DNAT       TERM(CT_NOT_DNAT)
 #define UNTRACKED      TERM(CT_UNTRACKED)
 #define COUNT(name)    TERM(COUNT, .counter = RULESET_##name)
@@ -103,15 +102,18 @@ static const struct ruleset_rule divert_rules[] = {
 	RULE(GUARD_INPUT, LISTENERS, UNTRACKED, COUNT(UNDIVERTED_REFUSED), RESET),
 };
 
+/* A spoofed source gets no reset: that would leave. */
 static const struct ruleset_rule guard_rules[] = {
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_FORWARD, DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, DPORT, COUNT(REJECTED_FORWARD), RESET),
 
 	RULE(GUARD_OUTPUT, DPORT, LOCAL, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED6, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, DPORT, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), DROP),
 
 	/*
 	 * What reaches lo stays here. The fifth rule is for what a foreign nat took from a diverted
@@ -126,14 +128,14 @@ static const struct ruleset_rule guard_rules[] = {
 
 	/*
 	 * Replies. A connection that was diverted in output was this host's own, so its replies go to
-	 * lo; where they do not, its source was spoofed. One that was diverted in prerouting belongs to
-	 * a container or guest, to whom its replies go (MISROUTED, above). Then the host's own mail
-	 * server, and those of excluded networks. Who else answers from a diverted port (a reset for a
-	 * spoofed source) says to somebody outside that mail was sent.
+	 * lo; where they do not, its source was spoofed. One that was diverted in prerouting, or rejected in
+	 * forward, belongs to a container or guest, to whom its replies go (MISROUTED, above). Then the
+	 * host's own mail server, and those of excluded networks. Who else speaks from a diverted port says
+	 * to somebody outside that mail was sent.
 	 */
 	RULE(GUARD_POSTROUTING, SPORT, REPLY, BY_LOOPBACK4, COUNT(DROPPED_REPLIES), DROP),
 	RULE(GUARD_POSTROUTING, SPORT, REPLY, BY_LOOPBACK6, COUNT(DROPPED_REPLIES), DROP),
-	RULE(GUARD_POSTROUTING, SPORT, REPLY, DNAT, ACCEPT),
+	RULE(GUARD_POSTROUTING, SPORT, REPLY, ACCEPT),
 	RULE(GUARD_POSTROUTING, SPORT, FROM_LOCAL, ACCEPT),
 	RULE(GUARD_POSTROUTING, SPORT, FROM_EXCLUDED4, ACCEPT),
 	RULE(GUARD_POSTROUTING, SPORT, FROM_EXCLUDED6, ACCEPT),
@@ -231,12 +233,12 @@ static void storage_sets(struct storage *storage, const struct conf *conf)
 		"exclude6", RULESET_SET_IPV6, .blocks = storage->blocks + v4, .count = count - v4};
 }
 
-#define ADD_ALL(table, chains, add)                                          \
+#define ADD_ALL(table, chains, add)                                             \
 	for (size_t i = 0; i < sizeof(chains) / sizeof((chains)[0]) && ok; i++) \
 		ok = add(table, &(chains)[i]);
 
-static bool table_fill(
-	struct storage *storage, struct ruleset_table *table, enum ruleset_table_id id, const struct conf *conf)
+static bool table_fill(struct storage *storage, struct ruleset_table *table, enum ruleset_table_id id,
+	const struct conf *conf)
 {
 	*table = identities[id];
 	table->sets = storage->sets;
@@ -275,7 +277,8 @@ struct ruleset *ruleset_new(
 		goto fail;
 	for (enum ruleset_table_id id = 0; id < RULESET_TABLES; id++)
 		if (tables & 1u << id) {
-			struct ruleset_table *table = &storage->ruleset.tables[storage->ruleset.table_count++];
+			struct ruleset_table *table =
+				&storage->ruleset.tables[storage->ruleset.table_count++];
 			if (!table_fill(storage, table, id, conf))
 				goto fail;
 		}

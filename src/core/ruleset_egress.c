@@ -24,6 +24,7 @@ enum {
 	IP6_LEN = 40,
 	TCP_DPORT = 2,
 	IP4_VERSION_AND_LEN = 0x45, /* without options */
+	IP6_VERSION = 0x60,         /* and no traffic class */
 	FRAGMENT_OFFSET_MASK = 0x1fff,
 };
 
@@ -48,8 +49,7 @@ static void drop(struct builder *builder, size_t count, const struct ruleset_ter
 {
 	struct ruleset_rule rule = {.chain = EGRESS};
 	memcpy(rule.terms, terms, count * sizeof(*terms));
-	rule.terms[count++] =
-		(struct ruleset_term){.kind = RULESET_COUNT, .counter = RULESET_DROPPED_EGRESS};
+	rule.terms[count++] = (struct ruleset_term){.kind = RULESET_COUNT, .counter = RULESET_DROPPED_EGRESS};
 	rule.terms[count++] = (struct ruleset_term){.kind = RULESET_DROP};
 	rule.term_count = count;
 	builder->ok = builder->ok && ruleset_add_rule(builder->table, &rule);
@@ -64,11 +64,10 @@ static void pass(struct builder *builder, size_t count, const struct ruleset_ter
 	builder->ok = builder->ok && ruleset_add_rule(builder->table, &rule);
 }
 
-#define TERMS(...)                                                                 \
-	sizeof((struct ruleset_term[]){__VA_ARGS__}) / sizeof(struct ruleset_term), \
-		(struct ruleset_term[])                                             \
-	{                                                                           \
-		__VA_ARGS__                                                         \
+#define TERMS(...)                                                                                          \
+	sizeof((struct ruleset_term[]){__VA_ARGS__}) / sizeof(struct ruleset_term), (struct ruleset_term[]) \
+	{                                                                                                   \
+		__VA_ARGS__                                                                                 \
 	}
 #define TERM(name, ...)                               \
 	(struct ruleset_term)                         \
@@ -78,26 +77,36 @@ static void pass(struct builder *builder, size_t count, const struct ruleset_ter
 
 static struct ruleset_term byte(unsigned offset, uint8_t value)
 {
-	return TERM(LINK_BYTES, .link = {.offset = (uint8_t)offset, .len = 1, .value = value});
+	return TERM(BYTES, .bytes = {.offset = (uint8_t)offset, .len = 1, .value = value});
 }
 
 static struct ruleset_term word(unsigned offset, uint16_t value)
 {
-	return TERM(LINK_BYTES, .link = {.offset = (uint8_t)offset, .len = 2, .value = value});
+	return TERM(BYTES, .bytes = {.offset = (uint8_t)offset, .len = 2, .value = value});
 }
 
 static struct ruleset_term not(struct ruleset_term term)
 {
-	term.link.differ = true;
+	term.bytes.differ = true;
+	return term;
+}
+
+static struct ruleset_term network(struct ruleset_term term)
+{
+	term.bytes.network = true;
 	return term;
 }
 
 static struct ruleset_term masked(struct ruleset_term term, uint16_t mask)
 {
-	term.link.mask = mask;
+	term.bytes.mask = mask;
 	return term;
 }
 
+/*
+ * TCP without a port is all dropped: later fragments, whose data the kernel takes for ports, and first ones that
+ * end before theirs.
+ */
 static void read_by_kernel(struct builder *builder)
 {
 	pass(builder, TERMS(TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4)));
@@ -105,6 +114,8 @@ static void read_by_kernel(struct builder *builder)
 	drop(builder, TERMS(TERM(DPORT_IN_SET, .set = RULESET_PORTS)));
 	drop(builder, TERMS(TERM(FRAGMENT4)));
 	drop(builder, TERMS(TERM(FRAGMENT6)));
+	pass(builder, TERMS(TERM(DPORT_ANY)));
+	drop(builder, TERMS(TERM(TCP)));
 	pass(builder, TERMS(TERM(READABLE)));
 	drop(builder, TERMS(TERM(IP4)));
 	drop(builder, TERMS(TERM(IP6)));
@@ -130,11 +141,26 @@ static void read_by_offset(struct builder *builder, unsigned type)
 				      word(ip + IP6_LEN + TCP_DPORT, ports->ports[i])));
 }
 
+/* Where the frame's beginning is not known either: to a packet socket that bypasses the queue and names no protocol. */
+static void read_by_network_header(struct builder *builder)
+{
+	const struct ruleset_set_spec *ports = &builder->table->sets[RULESET_PORTS];
+	for (size_t i = 0; i < ports->count; i++) {
+		drop(builder,
+			TERMS(network(byte(0, IP4_VERSION_AND_LEN)), network(byte(IP4_PROTOCOL, IPPROTO_TCP)),
+				network(word(IP4_LEN + TCP_DPORT, ports->ports[i]))));
+		drop(builder, TERMS(network(byte(0, IP6_VERSION)), network(byte(IP6_NEXT, IPPROTO_TCP)),
+				      network(word(IP6_LEN + TCP_DPORT, ports->ports[i]))));
+	}
+}
+
 bool ruleset_fill_egress(
 	struct ruleset_table *table, int32_t priority, const struct ruleset_device *devices, size_t count)
 {
-	struct builder builder = {table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
+	struct builder builder = {
+		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
 	read_by_kernel(&builder);
+	read_by_network_header(&builder);
 	unsigned type = ETHERTYPE_OFFSET;
 	for (unsigned tags = 0; tags <= TAGS_READ; tags++, type += TAG_LEN)
 		read_by_offset(&builder, type);
@@ -181,7 +207,8 @@ bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const stru
 	if (!all)
 		return false;
 	for (size_t i = 0; i < given + named; i++) {
-		memcpy(all[i].name, i < given ? devices->names[i] : conf->guard.devices[i - given], IFNAMSIZ - 1);
+		memcpy(all[i].name, i < given ? devices->names[i] : conf->guard.devices[i - given],
+			IFNAMSIZ - 1);
 		chain_name(&all[i]);
 	}
 	if (given + named > 0)

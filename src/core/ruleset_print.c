@@ -35,10 +35,11 @@ static const struct term_form {
 		SET,
 		COUNTER,
 		LISTENERS,
-		LINK
+		BYTES
 	} argument;
 } term_forms[RULESET_KINDS] = {
 	[RULESET_DPORT_IN_SET] = {"tcp dport @", SET},
+	[RULESET_DPORT_ANY] = {"tcp dport 0-65535", PLAIN},
 	[RULESET_SPORT_IN_SET] = {"tcp sport @", SET},
 	[RULESET_DPORT_LISTENERS] = {"tcp dport ", LISTENERS},
 	[RULESET_DADDR4_IN_SET] = {"ip daddr @", SET},
@@ -56,13 +57,12 @@ static const struct term_form {
 	[RULESET_FRAGMENT6] = {"meta l4proto tcp frag frag-off != 0", PLAIN},
 	/* 255 is reserved: nobody's. Where the kernel found none at all, nothing matches. */
 	[RULESET_READABLE] = {"meta l4proto != 255", PLAIN},
-	[RULESET_LINK_BYTES] = {"", LINK},
+	[RULESET_BYTES] = {"", BYTES},
 	[RULESET_CT_ORIGINAL_DIRECTION] = {"ct direction original", PLAIN},
 	[RULESET_CT_REPLY_DIRECTION] = {"ct direction reply", PLAIN},
 	[RULESET_CT_ORIGINAL_PORT_IN] = {"ct original proto-dst @", SET},
 	[RULESET_CT_REPLY_LOOPBACK4] = {"ct reply ip saddr 127.0.0.1", PLAIN},
 	[RULESET_CT_REPLY_LOOPBACK6] = {"ct reply ip6 saddr ::1", PLAIN},
-	[RULESET_CT_DNAT] = {"ct status dnat", PLAIN},
 	[RULESET_CT_NOT_DNAT] = {"ct status ! dnat", PLAIN},
 	[RULESET_CT_UNTRACKED] = {"ct state untracked", PLAIN},
 	[RULESET_COUNT] = {"counter name ", COUNTER},
@@ -73,12 +73,12 @@ static const struct term_form {
 	[RULESET_JUMP_EGRESS] = {"jump egress", PLAIN},
 };
 
-static void link_print(const struct ruleset_link_bytes *link, FILE *to)
+static void bytes_print(const struct ruleset_bytes *bytes, FILE *to)
 {
-	fprintf(to, "@ll,%u,%u ", link->offset * 8u, link->len * 8u);
-	if (link->mask)
-		fprintf(to, "& 0x%x ", link->mask);
-	fprintf(to, "%s0x%x", link->differ ? "!= " : "", link->value);
+	fprintf(to, "@%s,%u,%u ", bytes->network ? "nh" : "ll", bytes->offset * 8u, bytes->len * 8u);
+	if (bytes->mask)
+		fprintf(to, "& 0x%x ", bytes->mask);
+	fprintf(to, "%s0x%x", bytes->differ ? "!= " : "", bytes->value);
 }
 
 static void term_print(const struct ruleset_table *table, const struct ruleset_term *term, FILE *to)
@@ -99,8 +99,8 @@ static void term_print(const struct ruleset_table *table, const struct ruleset_t
 		if (table->listen_last != table->listen_first)
 			fprintf(to, "-%u", table->listen_last);
 		break;
-	case LINK:
-		link_print(&term->link, to);
+	case BYTES:
+		bytes_print(&term->bytes, to);
 		break;
 	}
 }

@@ -19,8 +19,8 @@ struct comparison {
 	int code; /* the first difference's; later ones are not looked for */
 };
 
-#define differ(comparison, format, ...)                                                                \
-	((comparison)->code = err_set((comparison)->err, -EPROTO,                                      \
+#define differ(comparison, format, ...)                                                                    \
+	((comparison)->code = err_set((comparison)->err, -EPROTO,                                          \
 		 "table %s %s is not as it was loaded: " format, ruleset_family_name((comparison)->rules), \
 		 (comparison)->rules->name, ##__VA_ARGS__))
 

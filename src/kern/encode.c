@@ -161,6 +161,14 @@ static void load_dport(struct encoder *encoder)
 	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(uint16_t));
 }
 
+static void encode_dport_any(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_dport(encoder);
+	compare_u16(encoder, NFT_CMP_GTE, 0);
+	compare_u16(encoder, NFT_CMP_LTE, UINT16_MAX);
+}
+
 static void encode_sport_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	encode_tcp(encoder, NULL);
@@ -307,18 +315,19 @@ static void encode_readable(struct encoder *encoder, const struct ruleset_term *
 	compare(encoder, NFT_CMP_NEQ, &reserved, sizeof(reserved));
 }
 
-static void encode_link_bytes(struct encoder *encoder, const struct ruleset_term *term)
+static void encode_bytes(struct encoder *encoder, const struct ruleset_term *term)
 {
-	const struct ruleset_link_bytes *link = &term->link;
-	enum nft_cmp_ops op = link->differ ? NFT_CMP_NEQ : NFT_CMP_EQ;
-	load_payload(encoder, NFT_PAYLOAD_LL_HEADER, link->offset, link->len);
-	if (link->mask)
-		mask_u16(encoder, link->mask);
-	if (link->len == sizeof(uint8_t)) {
-		uint8_t value = (uint8_t)link->value;
+	const struct ruleset_bytes *bytes = &term->bytes;
+	enum nft_cmp_ops op = bytes->differ ? NFT_CMP_NEQ : NFT_CMP_EQ;
+	load_payload(encoder, bytes->network ? NFT_PAYLOAD_NETWORK_HEADER : NFT_PAYLOAD_LL_HEADER,
+		bytes->offset, bytes->len);
+	if (bytes->mask)
+		mask_u16(encoder, bytes->mask);
+	if (bytes->len == sizeof(uint8_t)) {
+		uint8_t value = (uint8_t)bytes->value;
 		compare(encoder, op, &value, sizeof(value));
 	} else {
-		compare_u16(encoder, op, link->value);
+		compare_u16(encoder, op, bytes->value);
 	}
 }
 
@@ -360,14 +369,6 @@ static void encode_ct_reply_loopback6(struct encoder *encoder, const struct rule
 	if (expr)
 		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_REPLY);
 	compare(encoder, NFT_CMP_EQ, &in6addr_loopback, sizeof(in6addr_loopback));
-}
-
-static void encode_ct_dnat(struct encoder *encoder, const struct ruleset_term *term)
-{
-	(void)term;
-	load_ct(encoder, NFT_CT_STATUS);
-	mask_u32(encoder, IPS_DST_NAT);
-	compare_u32(encoder, NFT_CMP_NEQ, 0);
 }
 
 static void encode_ct_original_port_in(struct encoder *encoder, const struct ruleset_term *term)
@@ -453,6 +454,7 @@ static void encode_jump_egress(struct encoder *encoder, const struct ruleset_ter
 
 static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct ruleset_term *) = {
 	[RULESET_DPORT_IN_SET] = encode_dport_in_set,
+	[RULESET_DPORT_ANY] = encode_dport_any,
 	[RULESET_SPORT_IN_SET] = encode_sport_in_set,
 	[RULESET_DPORT_LISTENERS] = encode_dport_listeners,
 	[RULESET_DADDR4_IN_SET] = encode_daddr4_in_set,
@@ -469,13 +471,12 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_FRAGMENT4] = encode_fragment4,
 	[RULESET_FRAGMENT6] = encode_fragment6,
 	[RULESET_READABLE] = encode_readable,
-	[RULESET_LINK_BYTES] = encode_link_bytes,
+	[RULESET_BYTES] = encode_bytes,
 	[RULESET_CT_ORIGINAL_DIRECTION] = encode_ct_original_direction,
 	[RULESET_CT_REPLY_DIRECTION] = encode_ct_reply_direction,
 	[RULESET_CT_ORIGINAL_PORT_IN] = encode_ct_original_port_in,
 	[RULESET_CT_REPLY_LOOPBACK4] = encode_ct_reply_loopback4,
 	[RULESET_CT_REPLY_LOOPBACK6] = encode_ct_reply_loopback6,
-	[RULESET_CT_DNAT] = encode_ct_dnat,
 	[RULESET_CT_NOT_DNAT] = encode_ct_not_dnat,
 	[RULESET_CT_UNTRACKED] = encode_ct_untracked,
 	[RULESET_COUNT] = encode_count,

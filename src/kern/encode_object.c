@@ -52,7 +52,8 @@ struct nftnl_obj *encode_counter(
 	return object;
 }
 
-struct nftnl_set *encode_set(const struct ruleset_table *table, const struct ruleset_set_spec *spec, uint32_t id)
+struct nftnl_set *encode_set(
+	const struct ruleset_table *table, const struct ruleset_set_spec *spec, uint32_t id)
 {
 	const struct set_type *type = &set_types[spec->type];
 	struct nftnl_set *set = nftnl_set_alloc();

@@ -114,28 +114,26 @@ static int commit(struct guard *guard, struct nlbatch *batch, struct err *err)
 	return err_set(err, code, "%s", refused.text);
 }
 
-/* Reads every table of rules within one generation, or -ERESTART. The caller gives all of them to kernel_table_done(). */
-static int tables_read(
-	struct guard *guard, const struct ruleset *rules, struct kernel_table *tables, struct err *err)
+/* Reads a table that we may change; -ERESTART where it is of another generation than the first that was read. */
+static int table_read(struct guard *guard, enum ruleset_table_id id, struct kernel_table *table,
+	const struct kernel_table *first, struct err *err)
 {
-	for (size_t i = 0; i < rules->table_count; i++) {
-		int code = kernel_table_read(&tables[i], &guard->sock, rules->tables[i].id, false, err);
-		if (code == 0)
-			code = owner_check(guard, &tables[i], err);
-		if (code == 0 && tables[i].generation != tables[0].generation)
-			code = -ERESTART;
-		if (code < 0)
-			return code;
-	}
-	return 0;
+	int code = kernel_table_read(table, &guard->sock, id, false, err);
+	if (code == 0)
+		code = owner_check(guard, table, err);
+	if (code == 0 && table->generation != first->generation)
+		code = -ERESTART;
+	return code;
 }
 
-/* One reading, one batch; -ERESTART when it is to be tried again. */
+/* One reading, one batch; -ERESTART when the next step is to be taken. */
 static int arm_once(struct guard *guard, const struct ruleset *rules, struct err *err)
 {
 	struct kernel_table tables[RULESET_TABLES] = {0};
 	struct nlbatch batch = {0};
-	int code = tables_read(guard, rules, tables, err);
+	int code = 0;
+	for (size_t i = 0; i < rules->table_count && code == 0; i++)
+		code = table_read(guard, rules->tables[i].id, &tables[i], &tables[0], err);
 	if (code < 0)
 		goto out;
 	code = nlbatch_init(&batch, &guard->sock, tables[0].generation);
@@ -144,6 +142,15 @@ static int arm_once(struct guard *guard, const struct ruleset *rules, struct err
 		goto out;
 	}
 	uint32_t owned = KERNEL_TABLE_OWNER | (guard->no_persist ? 0 : KERNEL_TABLE_PERSIST);
+	for (size_t i = 0; i < rules->table_count && code == 0; i++)
+		if (rules->tables[i].owned && plan_is_orphan(&tables[i]))
+			code = plan_adopt(&batch, &rules->tables[i], owned);
+	if (code == 0 && batch.count > 0) {
+		code = commit(guard, &batch, err);
+		if (code == 0)
+			code = -ERESTART;
+		goto out;
+	}
 	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
 		const struct plan_options options = {
 			.flags = rules->tables[i].owned ? owned : 0,
@@ -322,23 +329,22 @@ int guard_counts(struct guard *guard, unsigned tables, struct guard_counts *coun
 
 static int disarm_once(struct guard *guard, struct err *err)
 {
-	struct kernel_table table;
+	struct kernel_table tables[RULESET_TABLES] = {0};
 	struct nlbatch batch = {0};
-	int code = kernel_table_read(&table, &guard->sock, RULESET_GUARD, false, err);
+	int code = 0;
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
+		code = table_read(guard, id, &tables[id], &tables[0], err);
+	/* The batch begins with the number behind those of the listings. */
 	if (code == 0)
-		code = nlbatch_init(&batch, &guard->sock, table.generation);
-	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++) {
-		kernel_table_done(&table);
-		code = kernel_table_read_head(&table, &guard->sock, id, err);
-		if (code == 0)
-			code = owner_check(guard, &table, err);
-		if (code == 0 && table.exists)
-			code = plan_disarm(&batch, ruleset_table_identity(id));
-	}
+		code = nlbatch_init(&batch, &guard->sock, tables[0].generation);
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
+		if (tables[id].exists)
+			code = plan_disarm(&batch, tables[id].identity);
 	if (code == 0 && batch.count > 0)
 		code = commit(guard, &batch, err);
 	nlbatch_done(&batch);
-	kernel_table_done(&table);
+	for (size_t i = 0; i < RULESET_TABLES; i++)
+		kernel_table_done(&tables[i]);
 	return code;
 }
 

@@ -206,8 +206,8 @@ static int table_read(
 	return code;
 }
 
-int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id, bool contents,
-	struct err *err)
+int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id,
+	bool contents, struct err *err)
 {
 	const struct ruleset_table *identity = ruleset_table_identity(id);
 	int code = -EINTR;
@@ -223,8 +223,8 @@ int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum rule
 			"program is changing it without pause: stop that one)",
 			ruleset_family_name(identity), identity->name, TRIES_MAX);
 	if (code < 0)
-		return err_set(err, code, "listing table %s %s: %s%s", ruleset_family_name(identity), identity->name,
-			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "listing table %s %s: %s%s", ruleset_family_name(identity),
+			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
@@ -248,8 +248,8 @@ int kernel_table_read_head(
 	*table = (struct kernel_table){.identity = identity};
 	int code = head_read(table, sock);
 	if (code < 0)
-		return err_set(err, code, "reading table %s %s: %s%s", ruleset_family_name(identity), identity->name,
-			strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "reading table %s %s: %s%s", ruleset_family_name(identity),
+			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
@@ -259,8 +259,9 @@ struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, enum ruleset_ta
 	int code = -EINTR;
 	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++) {
 		struct kernel_table table = {.identity = identity, .objects = nftnl_obj_list_alloc()};
-		code = table.objects ? table_request(&table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL)
-				     : -ENOMEM;
+		code = table.objects
+			       ? table_request(&table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL)
+			       : -ENOMEM;
 		if (code == 0)
 			return table.objects;
 		kernel_table_done(&table);

@@ -57,7 +57,8 @@ static bool device_remove(struct links *links, int index)
 static int name_take(const struct nlattr *attribute, void *data)
 {
 	const char **name = data;
-	if (mnl_attr_get_type(attribute) == IFLA_IFNAME && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+	if (mnl_attr_get_type(attribute) == IFLA_IFNAME &&
+		mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
 		*name = mnl_attr_get_str(attribute);
 	return MNL_CB_OK;
 }

@@ -41,7 +41,8 @@ static int socket_inherit(struct nlsock *sock, int fd, struct err *err)
 {
 	sock->socket = mnl_socket_fdopen(fd);
 	if (!sock->socket)
-		return err_set(err, -errno, "the inherited netlink socket (descriptor %d): %s", fd, strerror(errno));
+		return err_set(
+			err, -errno, "the inherited netlink socket (descriptor %d): %s", fd, strerror(errno));
 	/* Who holds it while nobody reads must never see it fail for answers that came too many. */
 	int on = 1;
 	mnl_socket_setsockopt(sock->socket, NETLINK_NO_ENOBUFS, &on, sizeof(on));
@@ -187,8 +188,7 @@ struct nlmsghdr *nlbatch_add(
 		return NULL;
 	}
 	batch->items[batch->count++] = (struct nlbatch_item){batch->seq, what, batch->tag};
-	return nftnl_nlmsg_build_hdr(
-		batch->data + batch->len, type, family, flags | NLM_F_ACK, batch->seq++);
+	return nftnl_nlmsg_build_hdr(batch->data + batch->len, type, family, flags | NLM_F_ACK, batch->seq++);
 }
 
 struct answers {
@@ -267,8 +267,7 @@ int nlsock_commit(
 	return 0;
 }
 
-struct nlmsghdr *nlsock_prepare(
-	struct nlsock *sock, char *buf, uint16_t type, uint8_t family, uint16_t flags)
+struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, uint8_t family, uint16_t flags)
 {
 	return nftnl_nlmsg_build_hdr(buf, type, family, flags | NLM_F_ACK, ++sock->seq);
 }

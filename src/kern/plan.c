@@ -71,8 +71,9 @@ static int chain_remove(struct nftnl_chain *chain, void *data)
 	const char *name = nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME);
 	/* A chain that stays hooked has its rules exchanged within one generation. */
 	const struct ruleset_chain_spec *spec = ruleset_chain_find(removal->rules, name);
-	return spec && compare_is_chain(chain, spec) ? 0
-						     : plan_remove_chain(removal->batch, removal->rules, name);
+	return spec && compare_is_chain(chain, spec)
+		       ? 0
+		       : plan_remove_chain(removal->batch, removal->rules, name);
 }
 
 static int set_remove(struct nftnl_set *set, void *data)
@@ -113,7 +114,8 @@ static int contents_remove(
 	struct nlbatch *batch, const struct kernel_table *table, const struct ruleset_table *rules)
 {
 	struct removal removal = {batch, rules};
-	if (rules_remove(batch, rules) < 0 || nftnl_chain_list_foreach(table->chains, chain_remove, &removal) < 0 ||
+	if (rules_remove(batch, rules) < 0 ||
+		nftnl_chain_list_foreach(table->chains, chain_remove, &removal) < 0 ||
 		nftnl_set_list_foreach(table->sets, set_remove, &removal) < 0 ||
 		nftnl_obj_list_foreach(table->objects, object_remove, &removal) < 0)
 		return -ENOMEM;
@@ -132,7 +134,8 @@ static int counter_add(struct nlbatch *batch, const struct ruleset_table *rules,
 			old ? nftnl_obj_get_u64(old, NFTNL_OBJ_CTR_BYTES) : 0);
 	if (!object)
 		return -ENOMEM;
-	struct nlmsghdr *nlh = nlbatch_add(batch, NFT_MSG_NEWOBJ, rules->family, NLM_F_CREATE, "counter %s", name);
+	struct nlmsghdr *nlh =
+		nlbatch_add(batch, NFT_MSG_NEWOBJ, rules->family, NLM_F_CREATE, "counter %s", name);
 	if (nlh)
 		nftnl_obj_nlmsg_build_payload(nlh, object);
 	nftnl_obj_free(object);
@@ -141,8 +144,7 @@ static int counter_add(struct nlbatch *batch, const struct ruleset_table *rules,
 
 /* One message's worth of elements. */
 static int elements_add(struct nlbatch *batch, const struct ruleset_table *rules,
-	const struct ruleset_set_spec *spec, uint32_t id,
-	const struct encode_element *elements, size_t count)
+	const struct ruleset_set_spec *spec, uint32_t id, const struct encode_element *elements, size_t count)
 {
 	struct nftnl_set *set = encode_set(rules, spec, id);
 	if (!set)
@@ -152,7 +154,7 @@ static int elements_add(struct nlbatch *batch, const struct ruleset_table *rules
 		code = encode_add_element(set, spec->type, &elements[i]);
 	if (code == 0) {
 		struct nlmsghdr *nlh = nlbatch_add(batch, NFT_MSG_NEWSETELEM, rules->family, NLM_F_CREATE,
-			 "%zu elements of set %s", count, spec->name);
+			"%zu elements of set %s", count, spec->name);
 		if (nlh)
 			nftnl_set_elems_nlmsg_build_payload(nlh, set);
 		else
@@ -162,15 +164,14 @@ static int elements_add(struct nlbatch *batch, const struct ruleset_table *rules
 	return code;
 }
 
-static int set_add(struct nlbatch *batch, const struct ruleset_table *rules, const struct ruleset_set_spec *spec,
-	uint32_t id)
+static int set_add(struct nlbatch *batch, const struct ruleset_table *rules,
+	const struct ruleset_set_spec *spec, uint32_t id)
 {
 	struct nftnl_set *set = encode_set(rules, spec, id);
 	if (!set)
 		return -ENOMEM;
-	struct nlmsghdr *nlh =
-		nlbatch_add(
-			batch, NFT_MSG_NEWSET, rules->family, NLM_F_CREATE | NLM_F_EXCL, "set %s", spec->name);
+	struct nlmsghdr *nlh = nlbatch_add(
+		batch, NFT_MSG_NEWSET, rules->family, NLM_F_CREATE | NLM_F_EXCL, "set %s", spec->name);
 	if (nlh)
 		nftnl_set_nlmsg_build_payload(nlh, set);
 	nftnl_set_free(set);
@@ -199,8 +200,8 @@ static int chain_add(
 	struct nlmsghdr *nlh;
 	if (spec->device) {
 		batch->tag = PLAN_DEVICE;
-		nlh = nlbatch_add(batch, NFT_MSG_NEWCHAIN, rules->family, NLM_F_CREATE, "chain %s (device %s)",
-			spec->name, spec->device);
+		nlh = nlbatch_add(batch, NFT_MSG_NEWCHAIN, rules->family, NLM_F_CREATE,
+			"chain %s (device %s)", spec->name, spec->device);
 		batch->tag = 0;
 	} else {
 		nlh = nlbatch_add(batch, NFT_MSG_NEWCHAIN, rules->family, NLM_F_CREATE,
@@ -246,14 +247,14 @@ static int rules_add(struct nlbatch *batch, const struct ruleset_table *rules, c
 	return code;
 }
 
-/*
- * A table can be kept when it is in force and only its owner changes from nobody to us: the kernel
- * takes an orphan (PERSIST alone) back, but makes no plain table an owned one.
- */
-static bool table_can_stay(const struct kernel_table *table, uint32_t flags)
+bool plan_is_orphan(const struct kernel_table *table)
 {
-	bool orphan = table->flags == KERNEL_TABLE_PERSIST && (flags & KERNEL_TABLE_PERSIST);
-	return table->flags == flags || orphan;
+	return table->exists && table->flags == KERNEL_TABLE_PERSIST;
+}
+
+int plan_adopt(struct nlbatch *batch, const struct ruleset_table *identity, uint32_t flags)
+{
+	return table_add(batch, identity, NFT_MSG_NEWTABLE, flags);
 }
 
 static bool chain_possible(const struct ruleset_chain_spec *chain, const struct plan_options *options)
@@ -264,7 +265,8 @@ static bool chain_possible(const struct ruleset_chain_spec *chain, const struct 
 int plan_arm(struct nlbatch *batch, const struct kernel_table *table, const struct ruleset_table *rules,
 	const struct plan_options *options, struct err *err)
 {
-	bool stays = table->exists && table_can_stay(table, options->flags);
+	/* The kernel makes no plain table an owned one, nor the other way round. */
+	bool stays = table->exists && table->flags == options->flags;
 	int code = 0;
 	if (table->exists && !stays)
 		code = table_add(batch, rules, NFT_MSG_DELTABLE, 0);

@@ -63,7 +63,8 @@ static void state_print(const struct guard_state *state)
 	if (state->owner)
 		printf("armed, and owned: while its owner lives nobody else can change it\n");
 	else if (state->armed)
-		printf("armed, without an owner: root tools can remove it; a running mxmirage takes it over\n");
+		printf("armed, without an owner: root tools can remove it; a running mxmirage takes it "
+		       "over\n");
 	if (state->walled)
 		printf("%s: root tools can remove it\n",
 			state->armed ? "static wall beside it, which stands when the owner is gone"

@@ -81,7 +81,8 @@ static void verify(evutil_socket_t fd, short what, void *arg)
 		if (guard_arm(keeper->guard, keeper->rules, &err) < 0)
 			log_error("guard-not-repaired %s", err.text);
 		else
-			log_warning("guard-repaired repairs=%llu", (unsigned long long)keeper->kernel->repairs);
+			log_warning(
+				"guard-repaired repairs=%llu", (unsigned long long)keeper->kernel->repairs);
 	} else if (code < 0) {
 		log_error("guard-unverified %s", err.text);
 	}
@@ -97,7 +98,8 @@ static void follow(evutil_socket_t fd, short what, void *arg)
 	int code = links_read(&keeper->links, &err);
 	if (code == 0)
 		return;
-	struct ruleset *rules = code > 0 ? links_ruleset(&keeper->links, keeper->conf, keeper->tables, &err) : NULL;
+	struct ruleset *rules =
+		code > 0 ? links_ruleset(&keeper->links, keeper->conf, keeper->tables, &err) : NULL;
 	if (!rules) {
 		log_error("devices-not-followed %s", err.text);
 		return;

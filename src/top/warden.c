@@ -143,7 +143,7 @@ static void warden_announce(struct warden *warden)
 		conf->listen.workers, (int)warden->responder.pid, conf->admin.socket);
 	sd_notifyf(0, "READY=1\nSTATUS=%s",
 		warden_diverts(warden) ? "Port 25 is diverted; nothing for it leaves this host"
-			      : "A plain sink: nothing is diverted");
+				       : "A plain sink: nothing is diverted");
 	warden->announced = true;
 }
 
