@@ -7,13 +7,64 @@
 #include "command.h"
 #include "conf_file.h"
 #include "guard.h"
+#include "guard_text.h"
 #include "keeper.h"
 #include "links.h"
+#include "units.h"
 
 static enum exit_code fail(int code, const struct err *err)
 {
 	fprintf(stderr, "mxmirage: %s\n", err->text);
 	return exit_code_of(code);
+}
+
+static struct conf *conf_read(const struct options *options, struct err *err)
+{
+	size_t len;
+	char *text = conf_file_read(options->conf_file, &len, err);
+	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, err) : NULL;
+	free(text);
+	return conf;
+}
+
+static enum exit_code conf_refused(const struct err *err)
+{
+	fprintf(stderr, "%s\n", err->text);
+	return EXIT_CODE_CONFIGURATION;
+}
+
+/* By hand, where systemd runs: it holds what is armed, so it is asked to arm. */
+static enum exit_code arm_by_systemd(const struct options *options)
+{
+	struct err err;
+	struct conf *conf = conf_read(options, &err);
+	if (!conf)
+		return conf_refused(&err);
+	conf_unref(conf);
+	int code = units_arm(&err);
+	if (code < 0)
+		return fail(code, &err);
+	printf("armed, now and at each boot: nothing for port 25 leaves this host; `mxmirage guard disarm` "
+	       "opens it\n");
+	return EXIT_CODE_OK;
+}
+
+/*
+ * At boot nobody reads what is wrong with the file, and the network comes up whatever is said: what stands stays,
+ * and where nothing stands the port is shut as the defaults have it, without an exclusion. NULL: what stands stays.
+ */
+static struct conf *conf_at_boot(struct guard *guard, const char *file, const struct err *mistake)
+{
+	struct guard_state state;
+	struct err err;
+	fprintf(stderr, "%s\n", mistake->text);
+	if (guard_state(guard, &state, &err) == 0 && state.armed) {
+		fprintf(stderr, "mxmirage: the rules that stand are kept; put the file right and restart\n");
+		return NULL;
+	}
+	fprintf(stderr,
+		"mxmirage: armed with the defaults, which exclude nothing; put the file right and restart\n");
+	return conf_file_text(file, "", 0, &err);
 }
 
 /*
@@ -23,13 +74,13 @@ static enum exit_code fail(int code, const struct err *err)
 static enum exit_code arm(struct guard *guard, bool owned, const struct options *options)
 {
 	struct err err;
-	size_t len;
-	char *text = conf_file_read(options->conf_file, &len, &err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
-	free(text);
-	if (!conf) {
-		fprintf(stderr, "%s\n", err.text);
-		return EXIT_CODE_CONFIGURATION;
+	struct conf *conf = conf_read(options, &err);
+	if (!conf && owned) {
+		conf = conf_at_boot(guard, options->conf_file, &err);
+		if (!conf)
+			return EXIT_CODE_OK;
+	} else if (!conf) {
+		return conf_refused(&err);
 	}
 	struct ruleset *rules = links_ruleset_now(conf, owned ? RULESET_OWNED : RULESET_STATIC, &err);
 	int code = rules ? guard_arm(guard, rules, &err) : -ENOMEM;
@@ -54,23 +105,9 @@ static json_t *counts_json(const struct guard_counts *counts)
 static void counts_print(const struct guard_counts *counts)
 {
 	for (int i = 0; i < RULESET_COUNTERS; i++)
-		printf("  %-20s %12" PRIu64 " packets %14" PRIu64 " bytes\n", ruleset_counter_name(i),
-			counts->counters[i].packets, counts->counters[i].bytes);
-}
-
-static void state_print(const struct guard_state *state)
-{
-	if (state->owner)
-		printf("armed, and owned: while its owner lives nobody else can change it\n");
-	else if (state->armed)
-		printf("armed, without an owner: root tools can remove it; a running mxmirage takes it "
-		       "over\n");
-	if (state->walled)
-		printf("%s: root tools can remove it\n",
-			state->armed ? "static wall beside it, which stands when the owner is gone"
-				     : "armed with the static wall, nothing is diverted");
-	if (!state->armed && !state->walled)
-		printf("not armed: port 25 is open; `mxmirage guard arm` closes it\n");
+		if (counts->counters[i].packets > 0)
+			printf("  %-20s %12" PRIu64 " packets %14" PRIu64 " bytes\n", ruleset_counter_name(i),
+				counts->counters[i].packets, counts->counters[i].bytes);
 }
 
 static enum exit_code status(struct guard *guard, const struct options *options)
@@ -90,7 +127,7 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 		printf("\n");
 		json_decref(all);
 	} else {
-		state_print(&state);
+		guard_text_state(stdout, &state);
 		if (state.armed || state.walled)
 			counts_print(&counts);
 	}
@@ -100,10 +137,17 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 static enum exit_code disarm(struct guard *guard)
 {
 	struct err err;
-	int code = guard_disarm(guard, &err);
+	struct units_left left = {false};
+	int code = units_known() ? units_disarm(&left, &err) : 0;
+	/* What a kernel with PERSIST kept, and the static wall. */
+	if (code == 0)
+		code = guard_disarm(guard, &err);
 	if (code < 0)
 		return fail(code, &err);
-	printf("disarmed: port 25 is open\n");
+	printf("disarmed: port 25 is open%s\n", left.daemon_at_boot
+							? ", until mxmirage starts again at the next boot: "
+							  "`systemctl disable mxmirage` ends that"
+							: "");
 	return EXIT_CODE_OK;
 }
 
@@ -119,7 +163,11 @@ enum exit_code command_guard(const struct command *command, const struct options
 		fprintf(stderr, "mxmirage: %s\n", err.text);
 		return EXIT_CODE_PRIVILEGE;
 	}
-	if (strcmp(what, "arm") == 0)
+	/* Of another file systemd's unit knows nothing. */
+	bool as_installed = inherited < 0 && strcmp(options->conf_file, CONF_PATH_DEFAULT) == 0;
+	if (strcmp(what, "arm") == 0 && as_installed && units_known())
+		code = arm_by_systemd(options);
+	else if (strcmp(what, "arm") == 0)
 		code = arm(guard, inherited >= 0, options);
 	else if (strcmp(what, "disarm") == 0)
 		code = disarm(guard);

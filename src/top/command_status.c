@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "guard_text.h"
 #include "text.h"
 
 static uint64_t number(const json_t *object, const char *group, const char *key)
@@ -91,5 +92,7 @@ enum exit_code command_status(const struct command *command, const struct option
 	(void)command;
 	json_t *status;
 	enum exit_code code = client_ask(options, CLIENT_GET, "/api/v1/status", &status);
+	if (code == EXIT_CODE_UNREACHABLE && !options->json)
+		guard_text_without_daemon(stderr);
 	return code == EXIT_CODE_OK ? client_show(options, status, print) : code;
 }

@@ -119,7 +119,7 @@ class Machine:
     def pid(self, unit: str) -> int:
         """The unit's main process, as the machine's host numbers it; 0 without one."""
         inner = int(self.show(unit, "MainPID"))
-        return next((pid for pid in _descendants(self.leader) if inner and _inner_pid(pid) == inner), 0)
+        return next((pid for pid in _descendants(self.leader) if inner and inner_pid(pid) == inner), 0)
 
     def responder(self) -> int:
         """0 while there is none."""
@@ -172,7 +172,8 @@ def _name(pid: int) -> str:
         return ""
 
 
-def _inner_pid(pid: int) -> int:
+def inner_pid(pid: int) -> int:
+    """What the machine itself calls this process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("NSpid:"):
             return int(line.split()[-1])

@@ -23,7 +23,7 @@ Before=network.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=ip -force -batch /etc/wan.batch
+ExecStart=-ip -force -batch /etc/wan.batch
 
 [Install]
 WantedBy=sysinit.target
