@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import zones
@@ -75,6 +76,12 @@ class QaMachine:
         """Boots, and starts mxmirage as a user would."""
         self.machine.boot()
         self.machine.systemctl("enable", "--now", "mxmirage")
+
+    def kill(self, *pids: int) -> None:
+        """SIGKILL to those that are there still."""
+        for pid in filter(None, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def expect(self, holds: object, text: str) -> None:
         if not holds:
