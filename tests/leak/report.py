@@ -23,7 +23,7 @@ def complaints(outcome: Outcome) -> list[str]:
     if not outcome.result:
         return []
     result = outcome.result
-    return [*([f"{where}: ARRIVED {result.arrived}"] if outcome.arrived else []),
+    return [*([f"{where}: ARRIVED {result.arrived} {result.capture}".rstrip()] if outcome.arrived else []),
             *(f"{where}: did not work: {text}" for text in result.inverse),
             *(f"{where}: {text}" for text in result.wrong)]
 

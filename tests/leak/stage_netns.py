@@ -1,9 +1,7 @@
-"""The namespace stage: all that can be shown on one kernel, in network namespaces."""
+"""The namespace stage: all that one kernel can show, in network namespaces."""
 
-from campaign import Scenario
+import netns_paths
+from netns_world import World
 
-SCENARIOS: list[Scenario] = []
-
-
-def world():
-    return None
+SCENARIOS = [*netns_paths.SCENARIOS]
+world = World
