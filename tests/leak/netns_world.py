@@ -128,6 +128,8 @@ class World:
                 self.servers.listen(space, port)
             self.mxmirage = Mxmirage(self.lab)
             stack.callback(self.end_mxmirage)
+            # Neighbours are found, addresses are no longer tentative: a canary is not to wait for these.
+            wait_until(lambda: not self.inverse(), 10, "everything to be reached without mxmirage")
             self._stack = stack.pop_all()
         return self
 

@@ -1,7 +1,8 @@
 """The namespace stage: all that one kernel can show, in network namespaces."""
 
+import netns_faults
 import netns_paths
 from netns_world import World
 
-SCENARIOS = [*netns_paths.SCENARIOS]
+SCENARIOS = [*netns_paths.SCENARIOS, *netns_faults.SCENARIOS]
 world = World
