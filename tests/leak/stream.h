@@ -49,8 +49,9 @@ void stream_failed(struct stream *stream, int error);
 
 uint64_t now_ns(void);
 
-/* raw.c: sends one probe of a raw or packet stream; opens its socket at the first. */
-void raw_send(struct stream *stream);
+/* raw.c: sends one probe of a raw or packet stream; opens its socket at the first. packet_sockets: without and
+ * with bypass, -1 as long as there is none. */
+void raw_send(struct stream *stream, int packet_sockets[2]);
 
 /* connect.c: connections in the making, of all streams. */
 struct connects;
