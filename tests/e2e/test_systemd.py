@@ -7,16 +7,17 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import scene  # noqa: F401 (the way to the lab's modules)
-import zones
-from lab import HOST, Lab, wait_until
+from knocks import Knocks
+from lab import Lab, wait_until
 from machine import Machine
-from machine_root import ROOT
+from machine_root import build_directory
 from oracle import Oracle
 
 SERVICE, GUARD, SOCKET = "mxmirage.service", "mxmirage-guard.service", "mxmirage-guard.socket"
@@ -28,10 +29,8 @@ KNOCKS_PER_SECOND = 1000
 class SystemdTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        build = Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build"))
-        if "sanitize" in build.name:
+        if "sanitize" in build_directory().name:
             raise unittest.SkipTest("the package is made of the plain build")
-        subprocess.run(["cmake", "--build", str(build), "--target", "package"], check=True, capture_output=True)
         cls.lab = cls.enterClassContext(Lab())
         cls.oracle = Oracle(cls.lab)
         cls.oracle.canary()
@@ -49,9 +48,13 @@ class SystemdTest(unittest.TestCase):
     def start(self) -> None:
         self.machine.systemctl("enable", "--now", SERVICE)
 
-    def knock(self):
+    @contextmanager
+    def knock(self) -> Iterator[None]:
         """A prober across what happens in the block; nothing may arrive."""
-        return Knocks(self)
+        with Knocks(self.lab, KNOCKS_PER_SECOND) as knocks:
+            yield
+        self.assertGreater(knocks.said["started"], KNOCKS_PER_SECOND / 2 * knocks.said["seconds"])
+        self.assertEqual(self.oracle.seen(), {})
 
     def guard_status(self) -> dict:
         done = self.machine.run("mxmirage", "guard", "status", "--json", check=False)
@@ -166,22 +169,6 @@ class SystemdTest(unittest.TestCase):
         self.assertIn("systemctl stop mxmirage-guard.socket", said)
         self.machine.install()
         self.assertTrue(self.guard_status()["owner"], "nobody owns the rules any more")
-
-
-class Knocks:
-    def __init__(self, test: SystemdTest) -> None:
-        self._test = test
-
-    def __enter__(self) -> None:
-        self._knocker = self._test.lab.start_python(
-            HOST, "knock.py", str(KNOCKS_PER_SECOND), *zones.internet_addresses(), stdout=subprocess.PIPE, text=True)
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self._knocker.terminate()
-        said = json.loads(self._knocker.communicate(timeout=20)[0])
-        if not kind:
-            self._test.assertGreater(said["started"], KNOCKS_PER_SECOND / 2 * said["seconds"])
-            self._test.assertEqual(self._test.oracle.seen(), {})
 
 
 if __name__ == "__main__":

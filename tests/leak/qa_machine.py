@@ -15,6 +15,7 @@ from pathlib import Path
 
 import zones
 from campaign import Result, Void
+from knocks import Knocks
 from lab import HOST, INET, LAN, LAN_GATEWAY_V4, Lab, LabError, wait_until
 from machine import Machine
 from oracle import Oracle
@@ -112,14 +113,10 @@ class QaMachine:
     @contextmanager
     def probes(self) -> Iterator[None]:
         """Connections to MX hosts of both families across whatever happens in between."""
-        knocker = self.lab.start_python(HOST, "knock.py", str(PROBES_PER_SECOND), *zones.internet_addresses(),
-                                        stdout=subprocess.PIPE, text=True)
-        try:
+        with Knocks(self.lab, PROBES_PER_SECOND) as knocks:
             yield
-        finally:
-            knocker.terminate()
-            said = json.loads(knocker.communicate(timeout=30)[0])
-            self.result.sent += said["started"]
+        said = knocks.said
+        self.result.sent += said["started"]
         if said["started"] < BELIEVED_PER_SECOND * said["seconds"]:
             raise Void(f"{said['started']} probes in {said['seconds']:.1f} s are too few")
 
