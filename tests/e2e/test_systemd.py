@@ -15,7 +15,7 @@ from pathlib import Path
 
 import scene  # noqa: F401 (the way to the lab's modules)
 from knocks import Knocks
-from lab import Lab, wait_until
+from lab import HOST, Lab, wait_until
 from machine import Machine
 from machine_root import build_directory
 from oracle import Oracle
@@ -140,6 +140,16 @@ class SystemdTest(unittest.TestCase):
             os.kill(warden, signal.SIGSTOP)
             wait_until(lambda: self.machine.pid(SERVICE) not in (0, warden), 15, "another warden")
 
+    def test_hung_responder_is_replaced(self) -> None:
+        """By its warden, which goes on: the rules and the listeners stay as they are."""
+        self.start()
+        warden, responder = self.machine.pid(SERVICE), self.machine.responder()
+        time.sleep(3)  # until it has answered once
+        os.kill(responder, signal.SIGSTOP)
+        wait_until(lambda: self.machine.responder() not in (0, responder), 30, "another responder")
+        self.assertEqual(self.machine.pid(SERVICE), warden)
+        self.assertIn("it does not answer", self.machine.journal(SERVICE))
+
     def test_privileges(self) -> None:
         self.start()
         responder, warden = self.machine.responder(), self.machine.pid(SERVICE)
@@ -152,6 +162,21 @@ class SystemdTest(unittest.TestCase):
             for of in ("CapInh", "CapBnd", "CapAmb"):
                 self.assertEqual(int(status[of], 16), 0, f"{name}: {of}")
             self.assertEqual(status["Seccomp"], "2", name)
+
+    def test_shutdown_and_boot(self) -> None:
+        self.start()
+        with self.knock():
+            self.machine.shut_down()
+        # As it is where the kernel takes the owned rules away with systemd's socket.
+        rules = self.lab.run(HOST, "nft", "list", "tables").stdout
+        for table in ("inet mxmirage_static", "netdev mxmirage_static"):
+            self.assertIn(table, rules, "nothing would stand to the end of a shutdown before Linux 6.9")
+        self.machine.forget_rules()
+        self.machine.boot()
+        self.assertTrue(self.guard_status()["owner"])
+        with self.knock():
+            self.machine.run("nft", "flush", "ruleset")
+            time.sleep(0.3)
 
     def test_sandbox(self) -> None:
         said = self.machine.run("systemd-analyze", "security", "--no-pager", SERVICE, check=False).stdout
