@@ -79,10 +79,12 @@ class QaMachine:
         self.machine.systemctl("enable", "--now", "mxmirage")
 
     def kill(self, *pids: int) -> None:
-        """SIGKILL to those that are there still."""
+        """SIGKILL to those that are there still; returns when they are gone."""
         for pid in filter(None, pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in filter(None, pids):
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, f"process {pid} to be gone")
 
     def expect(self, holds: object, text: str) -> None:
         if not holds:
