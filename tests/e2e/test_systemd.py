@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import scene  # noqa: F401 (the way to the lab's modules)
+import scene  # noqa: F401 (finds the lab's modules)
 from knocks import Knocks
 from lab import HOST, Lab, wait_until
 from machine import Machine
@@ -154,7 +154,8 @@ class SystemdTest(unittest.TestCase):
         self.start()
         responder, warden = self.machine.responder(), self.machine.pid(SERVICE)
         for pid, name, allowed in ((responder, "responder", 0), (warden, "warden", CAP_NET_ADMIN)):
-            status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            status = dict(line.split(":\t") for line in lines if ":\t" in line)
             self.assertNotIn("0", status["Uid"].split(), name)
             self.assertEqual(status["NoNewPrivs"], "1", name)
             for of in ("CapEff", "CapPrm"):

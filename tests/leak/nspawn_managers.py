@@ -9,7 +9,8 @@ from campaign import Result
 from qa_machine import LAN, OPEN_WAYS, QaMachine
 
 NFTABLES = (("systemctl", "start", "nftables"), ("systemctl", "reload", "nftables"),
-            ("systemctl", "restart", "nftables"), ("nft", "-f", "/etc/nftables.conf"), ("systemctl", "stop", "nftables"))
+            ("systemctl", "restart", "nftables"), ("nft", "-f", "/etc/nftables.conf"),
+            ("systemctl", "stop", "nftables"))
 FIREWALLD = (("systemctl", "start", "firewalld"), ("firewall-cmd", "--reload"), ("firewall-cmd", "--complete-reload"),
              ("systemctl", "restart", "firewalld"), ("systemctl", "stop", "firewalld"))
 UFW = (("ufw", "--force", "enable"), ("ufw", "allow", "80/tcp"), ("ufw", "reload"), ("ufw", "disable"),
