@@ -93,6 +93,7 @@ void doctor_nat(struct doctor *doctor);
 void doctor_tables(struct doctor *doctor);
 void doctor_flowtables(struct doctor *doctor);
 void doctor_iptables(struct doctor *doctor);
+void doctor_devices(struct doctor *doctor);
 
 void doctor_managers(struct doctor *doctor);
 

@@ -17,7 +17,7 @@ static const char *const state_names[] = {"ok", "short", "unknown"};
 static int print(const struct tune_row *rows, size_t count)
 {
 	static const struct column columns[] = {
-		{.title = "has"},
+		{.title = "state"},
 		{.title = "setting"},
 		{.title = "now"},
 		{.title = "wanted"},

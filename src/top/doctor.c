@@ -21,6 +21,7 @@ static const struct {
 	{"tables", doctor_tables},
 	{"flowtables", doctor_flowtables},
 	{"iptables", doctor_iptables},
+	{"devices", doctor_devices},
 	{"managers", doctor_managers},
 	{"listeners", doctor_listeners},
 	{"ephemeral", doctor_ephemeral},
@@ -115,12 +116,6 @@ void doctor_row(struct doctor *doctor, const char *key, enum doctor_state when_s
 		doctor_remedy(doctor, "%s: %s", row->wants, row->reason);
 }
 
-/* What the checks of the kernel share. */
-static void features_read(struct doctor *doctor, const struct ruleset *rules)
-{
-	doctor->features_code = feature_probe(&doctor->features, rules, &doctor->features_err);
-}
-
 /* What the checks of the firewall share. */
 static void firewall_read(struct doctor *doctor, const struct ruleset *rules)
 {
@@ -154,7 +149,7 @@ void doctor_run(struct doctor *doctor, const struct host *host, const struct con
 		doctor->broken = true;
 		return;
 	}
-	features_read(doctor, rules);
+	doctor->features_code = feature_probe(&doctor->features, rules, &doctor->features_err);
 	firewall_read(doctor, rules);
 	ruleset_free(rules);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {

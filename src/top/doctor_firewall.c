@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bypass.h"
 #include "doctor.h"
 #include "kernel_table.h"
 #include "text.h"
@@ -65,6 +66,12 @@ void doctor_nat(struct doctor *doctor)
 	if (doctor->survey.cut) {
 		doctor_say(doctor, DOCTOR_WARN, "more tables and rules than are shown");
 		doctor_remedy(doctor, "`nft -a list ruleset` shows them all");
+	}
+	if (doctor->survey.unread) {
+		doctor_say(doctor, DOCTOR_WARN,
+			"%zu rules are of a kind that this libnftnl does not know: not looked at",
+			doctor->survey.unread);
+		doctor_remedy(doctor, "`nft -a list ruleset` may show them: look there for port 25 yourself");
 	}
 	if (doctor->survey.nat_count == 0)
 		doctor_say(doctor, DOCTOR_OK,
@@ -151,4 +158,31 @@ void doctor_iptables(struct doctor *doctor)
 	}
 	if (!said)
 		doctor_say(doctor, DOCTOR_OK, "no tables of old iptables");
+}
+
+/* What can carry packets past the hooks of nftables. */
+void doctor_devices(struct doctor *doctor)
+{
+	struct bypass found[32];
+	struct err err;
+	int count = bypass_find(found, sizeof(found) / sizeof(found[0]), &err);
+	if (count < 0) {
+		doctor_unknown(doctor, count, &err);
+		return;
+	}
+	for (int i = 0; i < count; i++) {
+		char device[IFNAMSIZ];
+		text_safe(found[i].device, device, sizeof(device));
+		doctor_say(doctor, DOCTOR_WARN,
+			"device %s has %s%s%s: it can send packets past every rule (AF_XDP, redirection), "
+			"and no "
+			"guard sees them",
+			device, found[i].xdp ? "an XDP program" : "",
+			found[i].xdp && found[i].tc ? " and " : "", found[i].tc ? "a tc hook" : "");
+		doctor_remedy(doctor, "`%s%s%s` shows it; fine where you know what it does",
+			found[i].xdp ? "ip -d link show dev " : "tc filter show dev ", device,
+			found[i].xdp ? "" : " ingress");
+	}
+	if (count == 0)
+		doctor_say(doctor, DOCTOR_OK, "no device has an XDP program or a tc hook");
 }

@@ -94,6 +94,12 @@ class DoctorTest(unittest.TestCase):
         self.nft(rules)
         self.finding("flowtables", "warn", "flowtable f in table inet fast")
 
+    def test_device_with_a_tc_hook(self) -> None:
+        self.finding("devices", "ok", "no device")
+        self.lab.run(HOST, "tc", "qdisc", "add", "dev", "wan", "clsact")
+        found = self.finding("devices", "warn", "device wan has a tc hook")
+        self.assertIn("`tc filter show dev wan ingress`", found["remedy"])
+
     def test_manager_that_flushes(self) -> None:
         rules = self.lab.directory / "nftables.conf"
         rules.write_text("#!/usr/sbin/nft -f\n\nflush ruleset\n")
