@@ -21,6 +21,7 @@ enum feature {
 	FEATURE_CT,       /* ct original proto-dst */
 	FEATURE_REJECT,   /* reject with tcp reset */
 	FEATURE_EGRESS,   /* netdev egress chains (5.16) */
+	FEATURE_AHEAD,    /* for devices that do not exist yet */
 	FEATURE_OWNER,    /* tables with an owner (5.12) */
 	FEATURE_PERSIST,  /* that stay without it (6.9) */
 	FEATURE_QUEUE,    /* nft_queue */

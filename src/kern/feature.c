@@ -10,7 +10,6 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
@@ -42,6 +41,7 @@ struct probe {
 	uint32_t hook;
 	int32_t priority;
 	bool (*rule)(struct nftnl_rule *rule); /* NULL = none; false when out of memory */
+	const char *device;                    /* of a netdev chain */
 };
 
 static struct nftnl_expr *expr_add(struct nftnl_rule *rule, const char *name)
@@ -142,24 +142,28 @@ static bool add_log(struct nftnl_rule *rule)
 #define OWNED         KERNEL_TABLE_OWNER
 #define OWNED_PERSIST (KERNEL_TABLE_OWNER | KERNEL_TABLE_PERSIST)
 #define LAST          "filter", NF_INET_LOCAL_OUT, INT_MAX
+#define EGRESS        "filter", HOOK_EGRESS, 0
 #define DIVERT        "nat", NF_INET_LOCAL_OUT, -199
 
 static const struct probe probes[FEATURES] = {
-	[FEATURE_TABLE] = {"nf_tables", "nf_tables", 0, NFPROTO_INET, NULL, 0, 0, NULL},
-	[FEATURE_FILTER] = {"filter chains in inet", "nf_tables_inet", 0, NFPROTO_INET, LAST, NULL},
-	[FEATURE_NAT] = {"nat chains in inet", "nft_chain_nat", 0, NFPROTO_INET, DIVERT, NULL},
-	[FEATURE_REDIR] = {"redirect", "nft_redir", 0, NFPROTO_INET, DIVERT, add_redir},
-	[FEATURE_FIB] = {"fib", "nft_fib_inet", 0, NFPROTO_INET, LAST, add_fib},
-	[FEATURE_CT] = {"ct", "nft_ct", 0, NFPROTO_INET, LAST, add_ct},
-	[FEATURE_REJECT] = {"reject", "nft_reject_inet", 0, NFPROTO_INET, LAST, add_reject},
-	[FEATURE_EGRESS] = {"netdev egress chains", "", 0, NFPROTO_NETDEV, "filter", HOOK_EGRESS, 0, NULL},
-	[FEATURE_OWNER] = {"tables with an owner", "", OWNED, NFPROTO_INET, NULL, 0, 0, NULL},
+	[FEATURE_TABLE] = {"nf_tables", "nf_tables", 0, NFPROTO_INET, NULL, 0, 0, NULL, NULL},
+	[FEATURE_FILTER] = {"filter chains in inet", "nf_tables_inet", 0, NFPROTO_INET, LAST, NULL, NULL},
+	[FEATURE_NAT] = {"nat chains in inet", "nft_chain_nat", 0, NFPROTO_INET, DIVERT, NULL, NULL},
+	[FEATURE_REDIR] = {"redirect", "nft_redir", 0, NFPROTO_INET, DIVERT, add_redir, NULL},
+	[FEATURE_FIB] = {"fib", "nft_fib_inet", 0, NFPROTO_INET, LAST, add_fib, NULL},
+	[FEATURE_CT] = {"ct", "nft_ct", 0, NFPROTO_INET, LAST, add_ct, NULL},
+	[FEATURE_REJECT] = {"reject", "nft_reject_inet", 0, NFPROTO_INET, LAST, add_reject, NULL},
+	/* Every namespace has a loopback device, and a new one no other. */
+	[FEATURE_EGRESS] = {"netdev egress chains", "", 0, NFPROTO_NETDEV, EGRESS, NULL, "lo"},
+	[FEATURE_AHEAD] = {"egress chains for devices to come", "", 0, NFPROTO_NETDEV, EGRESS, NULL,
+		"to_come"},
+	[FEATURE_OWNER] = {"tables with an owner", "", OWNED, NFPROTO_INET, NULL, 0, 0, NULL, NULL},
 	[FEATURE_PERSIST] = {"tables that outlive their owner", "", OWNED_PERSIST, NFPROTO_INET, NULL, 0, 0,
 		NULL},
-	[FEATURE_QUEUE] = {"nft_queue", "nft_queue", 0, NFPROTO_INET, LAST, add_queue},
+	[FEATURE_QUEUE] = {"nft_queue", "nft_queue", 0, NFPROTO_INET, LAST, add_queue, NULL},
 	[FEATURE_XT_QUEUE] = {"xt_NFQUEUE by nft_compat", "nft_compat xt_NFQUEUE", 0, NFPROTO_INET, LAST,
-		add_xt_queue},
-	[FEATURE_LOG] = {"NFLOG", "nft_log nfnetlink_log", 0, NFPROTO_INET, LAST, add_log},
+		add_xt_queue, NULL},
+	[FEATURE_LOG] = {"NFLOG", "nft_log nfnetlink_log", 0, NFPROTO_INET, LAST, add_log, NULL},
 };
 
 const char *feature_name(enum feature feature)
@@ -175,10 +179,7 @@ const char *feature_modules(enum feature feature)
 static struct nlmsghdr *message_add(
 	struct nlbatch *batch, const struct probe *probe, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *nlh = nlbatch_add(batch, type, flags, "%s", probe->name);
-	if (nlh)
-		((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = probe->family;
-	return nlh;
+	return nlbatch_add(batch, type, probe->family, flags, "%s", probe->name);
 }
 
 /* Each adds its message to the batch; false when out of memory. */
@@ -204,9 +205,8 @@ static bool chain_add(struct nlbatch *batch, const struct probe *probe)
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, probe->type);
 	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, probe->hook);
 	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, probe->priority);
-	/* Every namespace has a loopback device. */
-	if (probe->family == NFPROTO_NETDEV)
-		nftnl_chain_set_str(chain, NFTNL_CHAIN_DEV, "lo");
+	if (probe->device)
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_DEV, probe->device);
 	nftnl_chain_nlmsg_build_payload(nlh, chain);
 	nftnl_chain_free(chain);
 	return true;
@@ -245,8 +245,7 @@ static int flags_take(const struct nlmsghdr *nlh, void *data)
 static int read_back(struct nlsock *sock, const struct probe *probe)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
-	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, NFT_MSG_GETTABLE, 0);
-	((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = probe->family;
+	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, NFT_MSG_GETTABLE, probe->family, 0);
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, PROBE_TABLE);
 	uint32_t flags = 0;
 	int code = nlsock_request(sock, nlh, flags_take, &flags);
@@ -288,11 +287,11 @@ static int probe_run(struct nlsock *sock, const struct probe *probe)
 static void probe_all(struct feature_report *report, const struct ruleset *rules)
 {
 	struct nlsock sock;
-	int code = nlsock_open(&sock, &report->rules_err);
+	int code = nlsock_open(&sock, -1, &report->rules_err);
 	for (int i = 0; i < FEATURES; i++)
 		report->codes[i] = code < 0 ? code : probe_run(&sock, &probes[i]);
 	nlsock_close(&sock);
-	struct guard *guard = guard_new(&report->rules_err);
+	struct guard *guard = guard_new(-1, &report->rules_err);
 	report->rules_code = guard ? guard_arm(guard, rules, &report->rules_err) : -EPROTONOSUPPORT;
 	guard_free(guard);
 }

@@ -9,7 +9,6 @@
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,10 +60,14 @@ static const char *family_name(uint32_t family)
 	}
 }
 
-static bool is_ours(uint32_t family, const char *table)
+static bool is_ours(uint32_t family, const char *name)
 {
-	return (family == NFPROTO_INET || family == NFPROTO_NETDEV) &&
-	       (strcmp(table, RULESET_TABLE) == 0 || strcmp(table, RULESET_TABLE "_static") == 0);
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES; id++) {
+		const struct ruleset_table *table = ruleset_table_identity(id);
+		if (family == table->family && strcmp(name, table->name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void name_copy(char to[SURVEY_NAME_MAX], const char *name)
@@ -183,8 +186,7 @@ static int flowtable_take(const struct nlmsghdr *nlh, void *data)
 static int dump(struct listing *listing, uint16_t type, mnl_cb_t take)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
-	struct nlmsghdr *nlh = nlsock_prepare(listing->sock, buf, type, NLM_F_DUMP);
-	((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = NFPROTO_UNSPEC;
+	struct nlmsghdr *nlh = nlsock_prepare(listing->sock, buf, type, NFPROTO_UNSPEC, NLM_F_DUMP);
 	return nlsock_request(listing->sock, nlh, take, listing);
 }
 
@@ -213,8 +215,8 @@ static const struct nftnl_set *set_find(void *data, const char *name)
 	if (!set || !set_is_empty(set))
 		return set;
 	_Alignas(struct nlmsghdr) char buf[8192];
-	struct nlmsghdr *nlh = nlsock_prepare(listing->sock, buf, NFT_MSG_GETSETELEM, NLM_F_DUMP);
-	((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = (uint8_t)listing->family;
+	struct nlmsghdr *nlh =
+		nlsock_prepare(listing->sock, buf, NFT_MSG_GETSETELEM, (uint8_t)listing->family, NLM_F_DUMP);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, listing->table);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
 	int code = nlsock_request(listing->sock, nlh, elements_take, set);

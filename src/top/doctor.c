@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "links.h"
 #include "nlsock.h"
 #include "ruleset.h"
 
@@ -116,24 +117,46 @@ void doctor_row(struct doctor *doctor, const char *key, enum doctor_state when_s
 		doctor_remedy(doctor, "%s: %s", row->wants, row->reason);
 }
 
+/* Holds what stands against the configuration. */
+static void guard_read(struct doctor *doctor, struct guard *guard)
+{
+	struct err *err = &doctor->verify_err;
+	unsigned tables =
+		(doctor->guard.armed ? RULESET_OWNED : 0) | (doctor->guard.walled ? RULESET_STATIC : 0);
+	if (!tables)
+		return;
+	struct ruleset *rules = links_ruleset_now(doctor->conf, tables, err);
+	doctor->verify_code = rules ? guard_verify(guard, rules, err) : -ENOMEM;
+	ruleset_free(rules);
+}
+
 /* What the checks of the firewall share. */
-static void firewall_read(struct doctor *doctor, const struct ruleset *rules)
+static void firewall_read(struct doctor *doctor)
 {
 	struct err *err = &doctor->firewall_err;
 	struct nlsock sock;
-	doctor->firewall_code = nlsock_open(&sock, err);
+	doctor->firewall_code = nlsock_open(&sock, -1, err);
 	if (doctor->firewall_code < 0)
 		return;
 	doctor->firewall_code = survey_read(
 		&doctor->survey, &sock, doctor->conf->divert.ports, doctor->conf->divert.port_count, err);
 	nlsock_close(&sock);
-	struct guard *guard = doctor->firewall_code == 0 ? guard_new(err) : NULL;
-	if (!guard)
+	if (doctor->firewall_code < 0)
 		return;
-	doctor->firewall_code = guard_state(guard, &doctor->guard, err);
-	if (doctor->firewall_code == 0 && doctor->guard.armed)
-		doctor->verify_code = guard_verify(guard, rules, &doctor->verify_err);
+	struct guard *guard = guard_new(-1, err);
+	doctor->firewall_code = guard ? guard_state(guard, &doctor->guard, err) : -EPROTONOSUPPORT;
+	if (doctor->firewall_code == 0)
+		guard_read(doctor, guard);
 	guard_free(guard);
+}
+
+/* What the checks of the kernel share: could the rules of this configuration be loaded? */
+static void features_read(struct doctor *doctor)
+{
+	struct err *err = &doctor->features_err;
+	struct ruleset *rules = ruleset_new(doctor->conf, RULESET_ALL, NULL, err);
+	doctor->features_code = rules ? feature_probe(&doctor->features, rules, err) : -ENOMEM;
+	ruleset_free(rules);
 }
 
 void doctor_run(struct doctor *doctor, const struct host *host, const struct conf *conf, uint64_t connections)
@@ -144,14 +167,8 @@ void doctor_run(struct doctor *doctor, const struct host *host, const struct con
 		.need = {connections, conf->listen.port_first, conf->listen.port_last},
 	};
 	doctor->row_count = tune_rows(host, &doctor->need, doctor->rows);
-	struct ruleset *rules = ruleset_new(conf, NULL);
-	if (!rules) {
-		doctor->broken = true;
-		return;
-	}
-	doctor->features_code = feature_probe(&doctor->features, rules, &doctor->features_err);
-	firewall_read(doctor, rules);
-	ruleset_free(rules);
+	features_read(doctor);
+	firewall_read(doctor);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		doctor->check = checks[i].name;
 		checks[i].run(doctor);

@@ -52,6 +52,13 @@ void doctor_kernel(struct doctor *doctor)
 		doctor_remedy(
 			doctor, "a kernel from 5.16 on with CONFIG_NETFILTER_EGRESS; Debian 12's has it");
 	}
+	if (report->codes[FEATURE_AHEAD] != 0 && doctor->conf->guard.device_count > 0) {
+		doctor_say(doctor, DOCTOR_WARN,
+			"no chains for devices to come: those of guard.devices are guarded some milliseconds "
+			"after "
+			"they appear");
+		doctor_remedy(doctor, "begin a test once its devices are up, or use a kernel that can");
+	}
 	if (report->codes[FEATURE_PERSIST] == 0)
 		doctor_say(doctor, DOCTOR_OK, "tables with an owner, which outlive it (PERSIST)");
 	else if (report->codes[FEATURE_OWNER] == 0) {
@@ -92,10 +99,11 @@ void doctor_guard(struct doctor *doctor)
 	}
 	const struct guard_state *state = &doctor->guard;
 	if (doctor->survey.own_dormant) {
-		doctor_say(doctor, DOCTOR_FAIL, "our own table is dormant: it is there and does nothing");
+		doctor_say(
+			doctor, DOCTOR_FAIL, "a table of our own is dormant: it is there and does nothing");
 		doctor_leak(doctor);
-		doctor_remedy(doctor, "`mxmirage guard arm`, or start mxmirage anew");
-	} else if (!state->armed) {
+		doctor_remedy(doctor, "`mxmirage guard disarm`, then arm it or start mxmirage anew");
+	} else if (!state->armed && !state->walled) {
 		doctor_say(doctor, DOCTOR_WARN, "not armed: port 25 is open until mxmirage runs");
 		doctor_remedy(doctor, "`mxmirage guard arm`, or `mxmirage run`");
 	} else if (doctor->verify_code < 0) {
@@ -103,12 +111,14 @@ void doctor_guard(struct doctor *doctor)
 			doctor->verify_err.text);
 		doctor_leak(doctor);
 		doctor_remedy(doctor, "`mxmirage reload` where it runs, else `mxmirage guard arm`");
-	} else if (state->owner) {
-		doctor_say(doctor, DOCTOR_OK, "armed, owned%s: others cannot change it",
-			state->persist ? ", stays when its owner is killed" : "");
+	} else if (state->armed && state->owner) {
+		doctor_say(doctor, DOCTOR_OK, "armed, and owned: others cannot change it%s%s",
+			state->persist ? "; it stays when its owner is killed" : "",
+			state->walled ? "; the static wall stands beside it" : "");
 	} else {
 		doctor_say(doctor, DOCTOR_WARN,
-			"armed, but nobody owns it: any flush of the ruleset removes it");
+			"armed%s, but nobody owns it: any flush of the ruleset removes it",
+			state->armed ? "" : " with the static wall, which diverts nothing");
 		doctor_remedy(doctor, "start mxmirage, which takes it over; until then restart no firewall");
 	}
 }
@@ -132,7 +142,7 @@ void doctor_ipv6(struct doctor *doctor)
 		return;
 	}
 	doctor_say(doctor, DOCTOR_OK, "IPv6 is on%s",
-		doctor->firewall_code < 0 ? ""
-		: doctor->guard.armed     ? ", and guarded by the same rules"
-					  : "; the same rules will guard it");
+		doctor->firewall_code < 0                     ? ""
+		: doctor->guard.armed || doctor->guard.walled ? ", and guarded by the same rules"
+							      : "; the same rules will guard it");
 }

@@ -66,7 +66,7 @@ START_TEST(test_persist_as_the_guard_finds)
 	struct err err = {""};
 	struct ruleset *rules = rules_default();
 	ck_assert_int_eq(feature_probe(&report, rules, &err), 0);
-	struct guard *guard = guard_new(&err);
+	struct guard *guard = guard_new(-1, &err);
 	ck_assert_msg(guard && guard_arm(guard, rules, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(guard_state(guard, &state, &err), 0);
 	ck_assert(state.persist == (report.codes[FEATURE_PERSIST] == 0));
@@ -105,7 +105,9 @@ START_TEST(test_bad_rules)
 	struct feature_report report;
 	struct err err = {""};
 	struct ruleset *rules = rules_default();
-	rules->chains[RULESET_DIVERT_OUTPUT].priority = -300;
+	for (size_t i = 0; i < rules->tables[0].chain_count; i++)
+		if (strcmp(rules->tables[0].chains[i].name, "divert_output") == 0)
+			rules->tables[0].chains[i].priority = -300;
 	ck_assert_int_eq(feature_probe(&report, rules, &err), 0);
 	ck_assert_int_lt(report.rules_code, 0);
 	ck_assert_ptr_nonnull(strstr(report.rules_err.text, "divert_output"));

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static void survey_now(const uint16_t *ports, size_t count)
 {
 	struct nlsock sock;
 	struct err err = {""};
-	ck_assert_int_eq(nlsock_open(&sock, &err), 0);
+	ck_assert_int_eq(nlsock_open(&sock, -1, &err), 0);
 	ck_assert_msg(survey_read(&survey, &sock, ports, count, &err) == 0, "%s", err.text);
 	nlsock_close(&sock);
 	ck_assert(!survey.cut);
@@ -233,7 +234,8 @@ START_TEST(test_our_own)
 	static const uint16_t smtp[] = {25};
 	netns_fresh();
 	for (int i = 0; i < 2; i++)
-		shell("nft 'table inet %s { chain o { type nat hook output priority -199; tcp dport 25 "
+		shell("nft 'table netdev mxmirage { }; table inet %s { chain o { type nat hook output "
+		      "priority -199; tcp dport 25 "
 		      "redirect to "
 		      ":4025; }; }'",
 			i ? "mxmirage_static" : "mxmirage");
@@ -256,9 +258,10 @@ START_TEST(test_unknown_expression)
 	struct nlsock sock;
 	struct nlbatch batch;
 	struct err err = {""};
-	ck_assert_int_eq(nlsock_open(&sock, &err), 0);
+	ck_assert_int_eq(nlsock_open(&sock, -1, &err), 0);
 	ck_assert_int_eq(nlbatch_init(&batch, &sock, 0), 0);
-	struct nlmsghdr *nlh = nlbatch_add(&batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "rule");
+	struct nlmsghdr *nlh =
+		nlbatch_add(&batch, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE | NLM_F_APPEND, "rule");
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, "theirs");
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, "gone");
 	struct nlattr *list = mnl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
@@ -298,7 +301,7 @@ START_TEST(test_without_privilege)
 		static const uint16_t smtp[] = {25};
 		struct nlsock sock;
 		struct err err = {""};
-		bool fine = setresuid(65534, 65534, 65534) == 0 && nlsock_open(&sock, &err) == 0 &&
+		bool fine = setresuid(65534, 65534, 65534) == 0 && nlsock_open(&sock, -1, &err) == 0 &&
 			    survey_read(&survey, &sock, smtp, 1, &err) == -EPERM &&
 			    strstr(err.text, "CAP_NET_ADMIN");
 		_exit(fine ? 0 : 1);

@@ -237,9 +237,12 @@ START_TEST(test_guard)
 	doctor->guard = (struct guard_state){.armed = true};
 	run(doctor_guard);
 	assert_state("nobody owns it", DOCTOR_WARN, "start mxmirage");
-	doctor->guard = (struct guard_state){.armed = true, .owner = true, .persist = true};
+	doctor->guard = (struct guard_state){.walled = true};
 	run(doctor_guard);
-	assert_state("stays when its owner is killed", DOCTOR_OK, NULL);
+	assert_state("static wall, which diverts nothing, but nobody owns it", DOCTOR_WARN, "start mxmirage");
+	doctor->guard = (struct guard_state){.armed = true, .owner = true, .persist = true, .walled = true};
+	run(doctor_guard);
+	assert_state("it stays when its owner is killed; the static wall stands beside it", DOCTOR_OK, NULL);
 	doctor->verify_code = err_set(&doctor->verify_err, -EPROTO, "rule 3 is missing");
 	run(doctor_guard);
 	assert_state("rule 3 is missing", DOCTOR_FAIL, "reload");
