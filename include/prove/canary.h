@@ -21,7 +21,8 @@ enum canary_outcome {
 	CANARY_SILENT,   /* no answer, and nothing left */
 	CANARY_STOPPED,  /* of a packet nobody answers to: reached no device */
 	CANARY_NO_ROUTE, /* the host has no way there */
-	CANARY_UNTESTED, /* it could not be sent; why is in detail */
+	CANARY_UNTESTED, /* this host does not have the path; why is in detail, as is for the next */
+	CANARY_FAILED,   /* it should have been sent and was not */
 	CANARY_OUTCOMES,
 };
 
@@ -76,8 +77,9 @@ const char *canary_outcome_name(enum canary_outcome outcome);
 /* Whether the outcome is what a guarded host shows: no leak and, where somebody answers, an answer. */
 bool canary_in_order(const struct canary *canary);
 
-/* Sets the outcome of one that ends here, by an errno of the send. */
-void canary_failed(struct canary *canary, int error);
+/* Sets the outcome of one that ends here: by the errno of connect() or of the send, or of what came before. */
+void canary_refused(struct canary *canary, int error);
+void canary_unsent(struct canary *canary, int error);
 
 /* The packet as its raw and packet-socket kinds send it. The result points into the canary. */
 struct packet canary_packet(const struct canary *canary);

@@ -53,6 +53,7 @@ const char *canary_outcome_name(enum canary_outcome outcome)
 		[CANARY_STOPPED] = "stopped",
 		[CANARY_NO_ROUTE] = "no route",
 		[CANARY_UNTESTED] = "not tested",
+		[CANARY_FAILED] = "failed",
 	};
 	return names[outcome];
 }
@@ -62,8 +63,21 @@ bool canary_in_order(const struct canary *canary)
 	return canary->outcome == CANARY_UNTESTED || canary->kind->in_order & 1u << canary->outcome;
 }
 
-void canary_failed(struct canary *canary, int error)
+void canary_unsent(struct canary *canary, int error)
 {
+	/* What the host, its kernel or its configuration does not have. */
+	static const int absent[] = {EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT, ENOPROTOOPT, EOPNOTSUPP,
+		ENETDOWN, ENODEV, ENXIO};
+	canary->outcome = CANARY_FAILED;
+	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
+		if (error == absent[i])
+			canary->outcome = CANARY_UNTESTED;
+	snprintf(canary->detail, sizeof(canary->detail), "%s", strerror(error));
+}
+
+void canary_refused(struct canary *canary, int error)
+{
+	canary_unsent(canary, error);
 	switch (error) {
 	case ENETUNREACH:
 	case EHOSTUNREACH:
@@ -83,10 +97,7 @@ void canary_failed(struct canary *canary, int error)
 	case ENOBUFS:
 		canary->outcome = canary->kind->in_order & BIT(STOPPED) ? CANARY_STOPPED : CANARY_REFUSED;
 		break;
-	default:
-		canary->outcome = CANARY_UNTESTED;
 	}
-	snprintf(canary->detail, sizeof(canary->detail), "%s", strerror(error));
 }
 
 struct packet canary_packet(const struct canary *canary)

@@ -36,19 +36,18 @@ static void port_note(struct canary *canary)
 }
 
 /* Takes fd over; -1 and errno where there is none. */
-static void start(struct canary *canary, int fd, int error,
+static void start(struct canary *canary, int fd, bool prepared,
 	ssize_t (*begin)(int, const struct sockaddr *, socklen_t), const struct sockaddr *to, socklen_t len)
 {
-	if (fd >= 0 && error == 0)
-		error = begin(fd, to, len) < 0 ? errno : 0;
-	else if (fd < 0)
-		error = errno;
-	if (error == 0 || error == EINPROGRESS) {
+	if (fd < 0 || !prepared) {
+		canary_unsent(canary, errno);
+	} else if (begin(fd, to, len) >= 0 || errno == EINPROGRESS) {
 		canary->fd = fd;
 		port_note(canary);
 		return;
+	} else {
+		canary_refused(canary, errno);
 	}
-	canary_failed(canary, error);
 	if (fd >= 0)
 		close(fd);
 }
@@ -64,31 +63,41 @@ static ssize_t with_data(int fd, const struct sockaddr *to, socklen_t len)
 	return sendto(fd, line, sizeof(line) - 1, MSG_FASTOPEN | MSG_NOSIGNAL, to, len);
 }
 
-static void to_destination(
-	struct canary *canary, int fd, int error, ssize_t (*begin)(int, const struct sockaddr *, socklen_t))
+static void to_destination(struct canary *canary, int fd, bool prepared,
+	ssize_t (*begin)(int, const struct sockaddr *, socklen_t))
 {
 	struct sockaddr_storage to;
 	socklen_t len = address_socket(&canary->destination, canary->port, &to);
-	start(canary, fd, error, begin, (struct sockaddr *)&to, len);
+	start(canary, fd, prepared, begin, (struct sockaddr *)&to, len);
 }
 
 void canary_connect(struct canary *canary)
 {
-	int fd = socket_new(canary, canary->destination.family, 0), error = 0;
+	int fd = socket_new(canary, canary->destination.family, 0);
+	bool prepared = true;
 	if (fd >= 0 && canary->source.family) {
 		struct sockaddr_storage from;
 		socklen_t len = address_socket(&canary->source, 0, &from);
-		if (bind(fd, (struct sockaddr *)&from, len) < 0)
-			error = errno;
+		prepared = bind(fd, (struct sockaddr *)&from, len) == 0;
 	}
-	to_destination(canary, fd, error, plain);
+	to_destination(canary, fd, prepared, plain);
+}
+
+static void with_option(struct canary *canary, int option, int value)
+{
+	int fd = socket_new(canary, canary->destination.family, 0);
+	bool prepared = fd >= 0 && setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) == 0;
+	to_destination(canary, fd, prepared, plain);
 }
 
 void canary_connect_marked(struct canary *canary)
 {
-	int fd = socket_new(canary, canary->destination.family, 0), mark = MARK;
-	bool failed = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0;
-	to_destination(canary, fd, failed ? errno : 0, plain);
+	with_option(canary, SO_MARK, MARK);
+}
+
+void canary_connect_device(struct canary *canary)
+{
+	with_option(canary, SO_BINDTOIFINDEX, (int)canary->device);
 }
 
 void canary_connect_mapped(struct canary *canary)
@@ -96,23 +105,15 @@ void canary_connect_mapped(struct canary *canary)
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(canary->port)};
 	to.sin6_addr.s6_addr[10] = to.sin6_addr.s6_addr[11] = 0xff;
 	memcpy(to.sin6_addr.s6_addr + 12, canary->destination.bytes, 4);
-	start(canary, socket_new(canary, AF_INET6, 0), 0, plain, (struct sockaddr *)&to, sizeof(to));
+	start(canary, socket_new(canary, AF_INET6, 0), true, plain, (struct sockaddr *)&to, sizeof(to));
 }
 
 void canary_connect_mptcp(struct canary *canary)
 {
-	to_destination(canary, socket_new(canary, canary->destination.family, IPPROTO_MPTCP), 0, plain);
+	to_destination(canary, socket_new(canary, canary->destination.family, IPPROTO_MPTCP), true, plain);
 }
 
 void canary_connect_fast_open(struct canary *canary)
 {
-	to_destination(canary, socket_new(canary, canary->destination.family, 0), 0, with_data);
-}
-
-void canary_connect_device(struct canary *canary)
-{
-	int fd = socket_new(canary, canary->destination.family, 0);
-	int device = (int)canary->device;
-	bool failed = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) < 0;
-	to_destination(canary, fd, failed ? errno : 0, plain);
+	to_destination(canary, socket_new(canary, canary->destination.family, 0), true, with_data);
 }

@@ -96,7 +96,7 @@ static void canary_send(struct canary *canary, int home)
 	}
 	int code = netspace_enter(canary->container);
 	if (code < 0) {
-		canary_failed(canary, -code);
+		canary_unsent(canary, -code);
 		return;
 	}
 	canary->kind->send(canary);
@@ -131,7 +131,7 @@ static void connection_advance(struct canary *canary)
 		canary->outcome = CANARY_DIVERTED;
 		return;
 	}
-	canary_failed(canary, error);
+	canary_refused(canary, error);
 	/* There was a route: somebody refused in words of his own. */
 	if (canary->outcome == CANARY_NO_ROUTE)
 		canary->outcome = CANARY_REFUSED;

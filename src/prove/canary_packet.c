@@ -39,7 +39,7 @@ struct frame {
 static void sent(struct canary *canary, ssize_t got)
 {
 	if (got < 0)
-		canary_failed(canary, errno);
+		canary_refused(canary, errno);
 	if (got >= 0 && canary->kind->past_taps) {
 		canary->outcome = CANARY_LEFT;
 		if_indextoname(canary->device, canary->seen_on);
@@ -52,7 +52,7 @@ static void raw_send(
 	bool v4 = canary->destination.family == AF_INET;
 	int fd = socket(canary->destination.family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (fd < 0) {
-		canary_failed(canary, errno);
+		canary_unsent(canary, errno);
 		return;
 	}
 	int on = 1;
@@ -140,7 +140,7 @@ static void frame_send(struct canary *canary, enum frame_label label,
 	int type = label == LABEL_TRUE ? SOCK_DGRAM : SOCK_RAW;
 	int fd = socket(AF_PACKET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 	if (fd < 0 || (bypass && setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) < 0)) {
-		canary_failed(canary, errno);
+		canary_unsent(canary, errno);
 		goto out;
 	}
 	struct frame frame;
