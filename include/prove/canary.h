@@ -29,6 +29,7 @@ enum canary_outcome {
 /* What a kind is sent once for. */
 enum canary_scope {
 	CANARY_ONCE,
+	CANARY_PER_MARK,   /* that routing rules know, and one more */
 	CANARY_PER_SOURCE, /* own address */
 	CANARY_PER_DEVICE, /* that is up and not loopback */
 	CANARY_PER_CONTAINER,
@@ -57,6 +58,7 @@ struct canary {
 	uint16_t port;
 	struct address source; /* family 0: as the kernel chooses */
 	unsigned device;       /* interface index; 0: by the routing table */
+	uint32_t mark;         /* 0: none */
 	int container;         /* descriptor of the network namespace to send from, -1: this one */
 	char where[96];        /* what it goes through, for people */
 

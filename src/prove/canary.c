@@ -17,7 +17,7 @@
 
 const struct canary_kind canary_kinds[] = {
 	{"connect", CANARY_ONCE, BOTH, .in_order = ANSWERED, .send = canary_connect},
-	{"connect, marked", CANARY_ONCE, BOTH, .in_order = ANSWERED, .send = canary_connect_marked},
+	{"connect, marked", CANARY_PER_MARK, BOTH, .in_order = ANSWERED, .send = canary_connect_marked},
 	{"connect, v4-mapped", CANARY_ONCE, CANARY_IPV4, .in_order = ANSWERED, .send = canary_connect_mapped},
 	{"connect, MPTCP", CANARY_ONCE, BOTH, .in_order = ANSWERED, .send = canary_connect_mptcp},
 	{"connect, fast open", CANARY_ONCE, BOTH, .in_order = ANSWERED, .send = canary_connect_fast_open},

@@ -8,9 +8,6 @@
 
 #include "canary.h"
 
-/* Any mark: it shows rules that exempt marked packets, as VPN clients set them up. */
-#define MARK 1
-
 static int socket_new(const struct canary *canary, sa_family_t family, int protocol)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
@@ -92,7 +89,7 @@ static void with_option(struct canary *canary, int option, int value)
 
 void canary_connect_marked(struct canary *canary)
 {
-	with_option(canary, SO_MARK, MARK);
+	with_option(canary, SO_MARK, (int)canary->mark);
 }
 
 void canary_connect_device(struct canary *canary)

@@ -8,8 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* For an answer that should come at once, from this host itself. Shorter than a SYN's first repetition. */
-#define PATIENCE_MS 950
+/* For an answer that should come at once, from this host itself, which may be busy. */
+#define PATIENCE_MS 3000
+/* For one that need not come. */
+#define COURTESY_MS 900
 /* After the last event, for a packet that still waits in a queue on its way to a device. */
 #define SETTLE_MS 150
 /* Told apart in one round, in the SYN's MSS option; from the smallest that is usual on. */
@@ -138,23 +140,33 @@ static void connection_advance(struct canary *canary)
 	canary_close(canary);
 }
 
-/* Waits for something to happen. Whether a connection is still on its way, or its greeting. */
-static bool round_wait(struct round *round, int timeout_ms)
+/* Until when, after the start, a canary with a connection is followed. */
+static int patience_ms(const struct canary *canary)
+{
+	if (canary->outcome == CANARY_DIVERTED || canary->kind->in_order & 1u << CANARY_SILENT)
+		return COURTESY_MS;
+	return PATIENCE_MS;
+}
+
+/* Waits for something to happen. Returns until when, after the start, it is worth to go on; 0: at an end. */
+static int round_wait(struct round *round, int timeout_ms)
 {
 	struct pollfd waits[CANARY_RANGE_SIZE + 1];
 	struct canary *of[CANARY_RANGE_SIZE + 1] = {NULL};
 	nfds_t count = 0;
+	int until_ms = 0;
 	waits[count++] = (struct pollfd){.fd = round->witness->fd, .events = POLLIN};
 	for (size_t i = 0; i < round->count; i++) {
 		struct canary *canary = &round->canaries[i];
 		if (canary->fd < 0)
 			continue;
 		short events = canary->outcome == CANARY_DIVERTED ? POLLIN : POLLOUT;
+		until_ms = patience_ms(canary) > until_ms ? patience_ms(canary) : until_ms;
 		of[count] = canary;
 		waits[count++] = (struct pollfd){.fd = canary->fd, .events = events};
 	}
 	if (poll(waits, count, timeout_ms) <= 0)
-		return count > 1;
+		return until_ms;
 	/* First of all: what left is not told by what its sender saw. */
 	witness_hear(round);
 	for (nfds_t i = 1; i < count; i++) {
@@ -163,7 +175,7 @@ static bool round_wait(struct round *round, int timeout_ms)
 		connection_advance(of[i]);
 		round->last_event = now_ms();
 	}
-	return count > 1;
+	return until_ms;
 }
 
 static void canary_end(struct canary *canary)
@@ -184,13 +196,14 @@ static void round_fly(struct round *round, const struct canary_plan *plan, int h
 		canary->mss = (uint16_t)(MSS_FIRST + i);
 		canary->source_port = (uint16_t)(PORT_FIRST + i);
 	}
-	round->start = round->last_event = now_ms();
 	for (size_t i = 0; i < round->count; i++)
 		canary_send(&round->canaries[i], home);
+	round->start = round->last_event = now_ms();
 	for (;;) {
-		bool waiting = round_wait(round, 20);
+		int until_ms = round_wait(round, 20);
 		int64_t now = now_ms();
-		if (now - round->start >= PATIENCE_MS || (!waiting && now - round->last_event >= SETTLE_MS))
+		if (now - round->start >= PATIENCE_MS ||
+			(now - round->start >= until_ms && now - round->last_event >= SETTLE_MS))
 			break;
 	}
 	witness_hear(round);

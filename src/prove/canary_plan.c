@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "route_marks.h"
+
 static struct ifaddrs *interfaces(struct err *err)
 {
 	struct ifaddrs *all = NULL;
@@ -47,6 +49,7 @@ struct planner {
 	struct canary_plan *plan;
 	const struct ifaddrs *all;
 	const struct netspaces *behind;
+	const struct route_marks *marks;
 	const struct canary_kind *kind;
 	const struct canary_range *range;
 	uint16_t port;
@@ -87,6 +90,17 @@ static void add_once(const struct planner *planner)
 	struct canary *canary = add(planner);
 	if (canary && builds_packet(planner->kind))
 		canary->source = source_of(planner, NULL);
+}
+
+static void add_per_mark(const struct planner *planner)
+{
+	for (size_t i = 0; i < planner->marks->count; i++) {
+		struct canary *canary = add(planner);
+		if (!canary)
+			continue;
+		canary->mark = planner->marks->marks[i];
+		snprintf(canary->where, sizeof(canary->where), "mark 0x%x", canary->mark);
+	}
 }
 
 static void add_per_source(const struct planner *planner)
@@ -144,6 +158,7 @@ static void plan_kind(const struct planner *planner)
 {
 	static void (*const by_scope[CANARY_SCOPES])(const struct planner *planner) = {
 		[CANARY_ONCE] = add_once,
+		[CANARY_PER_MARK] = add_per_mark,
 		[CANARY_PER_SOURCE] = add_per_source,
 		[CANARY_PER_DEVICE] = add_per_device,
 		[CANARY_PER_CONTAINER] = add_per_container,
@@ -166,6 +181,8 @@ int canary_plan_make(
 	for (const struct ifaddrs *entry = all; entry; entry = entry->ifa_next)
 		plan->down += is_device(entry) && !(entry->ifa_flags & IFF_UP);
 
+	struct route_marks marks;
+	route_marks_find(&marks);
 	const struct canary_range *ranges[] = {&plan->v4, &plan->v6};
 	static const unsigned bits[] = {CANARY_IPV4, CANARY_IPV6};
 	for (size_t p = 0; p < conf->divert.port_count; p++)
@@ -175,7 +192,7 @@ int canary_plan_make(
 					(kind->portless && p > 0))
 					continue;
 				struct planner planner = {
-					plan, all, behind, kind, ranges[f], conf->divert.ports[p]};
+					plan, all, behind, &marks, kind, ranges[f], conf->divert.ports[p]};
 				plan_kind(&planner);
 			}
 	freeifaddrs(all);

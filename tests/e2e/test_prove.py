@@ -222,7 +222,7 @@ class ProveTest(unittest.TestCase):
 
         def state() -> tuple[str, ...]:
             return tuple(self.lab.run(HOST, *argv).stdout for argv in (
-                ("nft", "-s", "list", "ruleset"), ("ip", "-o", "link"), ("ip", "address"), ("ip", "route")))
+                ("nft", "-s", "list", "ruleset"), ("ip", "-br", "address"), ("ip", "route")))
 
         before = state()
         self.assertEqual(self.prove().status, PROVEN)

@@ -197,6 +197,24 @@ START_TEST(no_route_is_said)
 }
 END_TEST
 
+/* Each mark that routing rules know has a way of its own. */
+START_TEST(marks_take_their_own_way)
+{
+	struct canary_plan plan;
+	network_enter(&plan);
+	ck_assert_int_eq(
+		system("ip rule add fwmark 0x19 lookup 25 && ip rule add fwmark 0x20/0xff unreachable && "
+		       "ip -6 rule add fwmark 0x19 lookup 25 && ip route add default dev canary1 table 25"),
+		0);
+	fly(&plan);
+	ck_assert_int_eq(find(&plan, "connect, marked", AF_INET, "mark 0x1")->outcome, CANARY_LEFT);
+	ck_assert_str_eq(find(&plan, "connect, marked", AF_INET, "mark 0x1")->seen_on, "canary0");
+	ck_assert_int_eq(find(&plan, "connect, marked", AF_INET, "mark 0x20")->outcome, CANARY_NO_ROUTE);
+	ck_assert_int_ne(find(&plan, "connect, marked", AF_INET, "mark 0x19")->outcome, CANARY_NO_ROUTE);
+	canary_plan_done(&plan);
+}
+END_TEST
+
 /* More than there are addresses for: a host with many source addresses. */
 START_TEST(many_sources_take_several_rounds)
 {
@@ -231,6 +249,7 @@ int main(void)
 	tcase_add_test(tcase, rewritten_canary_is_known);
 	tcase_add_loop_test(tcase, answers_are_told_apart, 0, sizeof(answers) / sizeof(answers[0]));
 	tcase_add_test(tcase, no_route_is_said);
+	tcase_add_test(tcase, marks_take_their_own_way);
 	tcase_add_test(tcase, many_sources_take_several_rounds);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
