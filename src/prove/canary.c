@@ -8,8 +8,8 @@
 /* Somebody answers a connect() at once: the listener, or the guard's reset. Silence would hide a fault. */
 #define ANSWERED (BIT(DIVERTED) | BIT(REFUSED) | BIT(NO_ROUTE))
 /*
- * A socket bound to a device: the redirect to loopback contradicts it, so that nobody is reached; the packet is
- * dropped.
+ * A socket bound to a device: the redirect to loopback contradicts it, so that nobody is reached. A container on
+ * a bridge or a macvlan: its frames meet no chain but the device's, which can only drop them.
  */
 #define BLOCKED (ANSWERED | BIT(SILENT))
 #define GONE    (BIT(STOPPED) | BIT(NO_ROUTE))
@@ -38,7 +38,7 @@ const struct canary_kind canary_kinds[] = {
 		.send = canary_frame_rest},
 	{"packet socket, no TCP header", CANARY_PER_DEVICE, CANARY_IPV6, .portless = true, .in_order = GONE,
 		.send = canary_frame_headless},
-	{"forwarded", CANARY_PER_CONTAINER, BOTH, .in_order = ANSWERED, .send = canary_connect},
+	{"forwarded", CANARY_PER_CONTAINER, BOTH, .in_order = BLOCKED, .send = canary_connect},
 	{.name = NULL},
 };
 

@@ -210,6 +210,23 @@ class ProveTest(unittest.TestCase):
         self.assertRegex("\n".join(proof.not_tested), r"(?m)^forwarded: no container")
         self.assertRegex("\n".join(proof.not_tested), r"(?m)^\d+ other network namespaces have a way out")
 
+    def test_container_past_ip(self) -> None:
+        """Frames of a container on a macvlan meet the device's chain alone."""
+        self.lab.run(HOST, "ip", "-batch", "-", stdin=(
+            f"link add link wan name child netns {self.lab.name(LAN)} type macvlan mode bridge\n"))
+        self.lab.run(LAN, "ip", "-batch", "-", stdin=(
+            "address add 192.0.2.77/25 dev child\naddress add 2001:db8:0:1::77/64 dev child nodad\n"
+            "link set child up\nroute replace default via 192.0.2.1\n"
+            "route replace default via 2001:db8:0:1::1\n"))
+        proof = self.prove()
+        self.assertEqual((proof.status, proof.faults()), (PROVEN, []))
+        self.assertEqual([c["happened"] for c in proof.of("forwarded")], ["no answer"] * 2)
+        self.assertEqual(self.oracle.seen(), {})
+        self.mxmirage.kill_both()
+        self.delete_tables("netdev")
+        proof = self.prove()
+        self.assertEqual([(c["happened"], c.get("device")) for c in proof.of("forwarded")], [("left", "wan")] * 2)
+
     def test_without_privilege(self) -> None:
         done = self.lab.run(HOST, "setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all",
                                   self.mxmirage.binary, "prove", check=False)
