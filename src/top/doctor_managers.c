@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
-#include <unistd.h>
 
 #include "doctor.h"
+#include "systemd_bus.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 /* systemd answers at once or is not well. */
@@ -102,24 +102,12 @@ static bool state_by_bus(sd_bus *bus, const char *unit, enum manager_state *stat
 	return answered;
 }
 
-/* systemd's own socket, which is for root and needs no bus daemon, as systemctl does it. */
-static sd_bus *bus_private(void)
-{
-	sd_bus *bus = NULL;
-	if (geteuid() != 0 || sd_bus_new(&bus) < 0)
-		return NULL;
-	if (sd_bus_set_address(bus, "unix:path=/run/systemd/private") >= 0 && sd_bus_start(bus) >= 0)
-		return bus;
-	sd_bus_unref(bus);
-	return NULL;
-}
-
 /* To the systemd of the machine whose files are looked at, or NULL. */
 static sd_bus *bus_open(const struct host *host)
 {
 	if (host->root[0] || !host_exists(host, "/run/systemd/system"))
 		return NULL;
-	sd_bus *bus = bus_private();
+	sd_bus *bus = systemd_bus_open();
 	if (!bus && sd_bus_open_system(&bus) < 0)
 		return NULL;
 	sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
