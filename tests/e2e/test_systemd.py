@@ -164,6 +164,18 @@ class SystemdTest(unittest.TestCase):
                 self.assertEqual(int(status[of], 16), 0, f"{name}: {of}")
             self.assertEqual(status["Seccomp"], "2", name)
 
+    def test_removed_leaves_the_static_wall(self) -> None:
+        """The one that stands for itself: of another file than the unit's."""
+        self.machine.run("sh", "-c", "echo >/root/other.toml; mxmirage guard arm -c /root/other.toml")
+        self.assertEqual(self.machine.show(SOCKET, "ActiveState"), "inactive")
+        with self.knock():
+            said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
+            time.sleep(0.3)
+        opens = re.findall(r"^ {4}(.+)$", said, re.MULTILINE)
+        self.machine.run("sh", "-c", "\n".join(opens), check=False)
+        self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "", "what the removal says does not open")
+        self.machine.install()
+
     def test_shutdown_and_boot(self) -> None:
         self.start()
         with self.knock():
