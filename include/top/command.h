@@ -58,6 +58,7 @@ enum exit_code command_run(const struct command *command, const struct options *
 enum exit_code command_responder(const struct command *command, const struct options *options);
 enum exit_code command_check(const struct command *command, const struct options *options);
 enum exit_code command_guard(const struct command *command, const struct options *options);
+enum exit_code command_prove(const struct command *command, const struct options *options);
 enum exit_code command_status(const struct command *command, const struct options *options);
 enum exit_code command_table(const struct command *command, const struct options *options);
 enum exit_code command_replies(const struct command *command, const struct options *options);

@@ -19,6 +19,8 @@ static const struct command commands[] = {
 		OPTION_CONF | OPTION_DRY_RUN, 0, 1, command_check},
 	{"guard", "arm|disarm|status", "the rules alone: load them, take them down on purpose, show them",
 		OPTION_CONF | OPTION_JSON, 1, 1, command_guard},
+	{"prove", "", "send canaries by every path that this host has; where did each end?",
+		OPTION_CONF | OPTION_JSON, 0, 0, command_prove},
 	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
 	{"providers", "", "the counts by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
