@@ -115,7 +115,7 @@ def churn(world: World, rng: random.Random) -> Result:
     if ahead:
         world.mxmirage.file.write_text(own.replace("[counts]", f'[guard]\ndevices = ["{AHEAD}"]\n\n[counts]'))
     stable = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"raw,src={SOURCES_V4[0]}@{v4(2)}", f"connect@{v4(VXLAN)}",
-              f"packet,dev=vx0,src={SOURCES_V4[0]}@{v4(VXLAN)}", f"packet,dev=wan,src={SOURCES_V6[0]}@{v6(3)}"]
+              f"packet,wait,dev=vx0,src={SOURCES_V4[0]}@{v4(YOUNG_FIRST + DEVICES + 2)}", f"packet,dev=wan,src={SOURCES_V6[0]}@{v6(3)}"]
     tunnels = Tunnels(world)
     try:
         with world.guarded(rng, stable, start=False) as run:
@@ -126,7 +126,7 @@ def churn(world: World, rng: random.Random) -> Result:
                 raise Void("the tunnels' other ends did not see the canary")
             tunnels.close()
             world.mxmirage.start()
-            world.witness.allow(*(v4(YOUNG_FIRST + n) for n in range(DEVICES + 2)))
+            world.witness.allow(*(v4(YOUNG_FIRST + n) for n in range(DEVICES + 3)))
             world.witness.reset()
             with run.probing():
                 tunnels = Tunnels(world)
@@ -206,7 +206,7 @@ def _judge_young(run: Run) -> dict[str, int]:
     times: dict[int, list[float]] = {}
     for _, _, frame in run.world.witness.captured():
         number = frame[33] - YOUNG_FIRST if frame[30:33] == bytes((198, 51, 100)) else -1
-        if 0 <= number <= DEVICES + 1 and frame[12:14] == b"\x08\x00":
+        if 0 <= number <= DEVICES + 2 and frame[12:14] == b"\x08\x00":
             times.setdefault(number, []).append(struct.unpack_from("!I", frame, _SEQUENCE_AT)[0] / 1000)
     if ahead := times.pop(DEVICES + 1, None):
         run.expect(False, f"{len(ahead)} frames by a device that was loaded ahead, the last after {max(ahead)} ms")
@@ -215,7 +215,7 @@ def _judge_young(run: Run) -> dict[str, int]:
                for first, last in _episodes(frames)]
     worst = max(windows, default=0.0)
     run.result.figures["young device, ms"] = worst
-    run.result.figures["young devices with a frame, of 9"] = len(times)
+    run.result.figures["young devices with a frame, of 10"] = len(times)
     if worst > LEAK_MS:
         return {"devices_no_longer_young": sum(ms > LEAK_MS for ms in windows)}
     run.expect(worst <= YOUNG_MS, f"a young device let packet sockets through for {worst:.1f} ms: {times}")
