@@ -1,4 +1,4 @@
-"""The quick part of the leak campaign: every scenario of the namespace stage once or twice. `./dev leak` is the whole."""
+"""The quick part of the leak campaign: every scenario of the namespace stage once. `./dev leak` is the whole."""
 
 from __future__ import annotations
 

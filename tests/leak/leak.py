@@ -146,7 +146,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev leak", description=__doc__.split("\n")[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     parser.add_argument("--runs", type=int, default=5, help="runs of each scenario (5)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the runs' random choices; default: the time")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the runs' random choices (the time)")
     parser.add_argument("--jobs", type=int, default=2 * os.cpu_count(), help="labs side by side (two a CPU)")
     parser.add_argument("--json", action="store_true", help="results as JSON instead of the table")
     parser.add_argument("--list", action="store_true", help="show the scenarios")

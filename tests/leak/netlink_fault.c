@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>

@@ -31,7 +31,8 @@ TUNNEL, TAP, VXLAN = 90, 91, 92  # addresses behind these
 
 _TUNSETIFF, _IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 1, 2, 0x1000
 _SEQUENCE_AT = 14 + 20 + 4  # of TCP's number in a frame of ours
-_KINDS = {"VLAN": "link wan name kind0 type vlan id 7", "bond": "name kind0 type bond", "dummy": "name kind0 type dummy",
+_KINDS = {"VLAN": "link wan name kind0 type vlan id 7", "bond": "name kind0 type bond",
+          "dummy": "name kind0 type dummy",
           "IPIP": "name kind0 type ipip remote 192.0.2.1 local 192.0.2.11",
           "GRE": "name kind0 type gre remote 192.0.2.1 local 192.0.2.11",
           "ipvlan": "link wan name kind0 type ipvlan", "WireGuard": "name kind0 type wireguard"}
@@ -114,8 +115,10 @@ def churn(world: World, rng: random.Random) -> Result:
     own = world.mxmirage.file.read_text()
     if ahead:
         world.mxmirage.file.write_text(own.replace("[counts]", f'[guard]\ndevices = ["{AHEAD}"]\n\n[counts]'))
-    stable = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"raw,src={SOURCES_V4[0]}@{v4(2)}", f"connect@{v4(VXLAN)}",
-              f"packet,wait,dev=vx0,src={SOURCES_V4[0]}@{v4(YOUNG_FIRST + DEVICES + 2)}", f"packet,dev=wan,src={SOURCES_V6[0]}@{v6(3)}"]
+    stable = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"raw,src={SOURCES_V4[0]}@{v4(2)}",
+              f"connect@{v4(VXLAN)}",
+              f"packet,wait,dev=vx0,src={SOURCES_V4[0]}@{v4(YOUNG_FIRST + DEVICES + 2)}",
+              f"packet,dev=wan,src={SOURCES_V6[0]}@{v6(3)}"]
     tunnels = Tunnels(world)
     try:
         with world.guarded(rng, stable, start=False) as run:
@@ -167,7 +170,8 @@ def _live(run: Run, rng: random.Random, ahead: bool) -> None:
     with run.probing(young, YOUNG_RATE):
         for n, name in enumerate(names):
             if n % 2:  # a VXLAN device can send from its first moment
-                world.ip(HOST, f"link add {name} up type vxlan id {VXLAN_FIRST + n} remote 192.0.2.1 dstport 4789 dev wan")
+                world.ip(HOST, f"link add {name} up type vxlan id {VXLAN_FIRST + n} remote 192.0.2.1 "
+                               "dstport 4789 dev wan")
             else:  # a veth when its other end is up, too
                 world.ip(HOST, f"link add {name} up type veth peer name w-{name} netns {inet}")
                 world.ip(INET, f"link set w-{name} up", f"link set w-{name} master {WIRE}")

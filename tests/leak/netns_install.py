@@ -91,8 +91,8 @@ class Installer:
         if not library.exists():
             raise LabError(f"{library}: not built")
         # The process ID stays over exec: its children do not fail.
-        return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/run/netns/{self.world.lab.name(HOST)}", "sh", "-c",
-                'export LEAK_FAULT_PID=$$; exec env LD_PRELOAD="$0" "$@"', str(library),
+        return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/run/netns/{self.world.lab.name(HOST)}",
+                "sh", "-c", 'export LEAK_FAULT_PID=$$; exec env LD_PRELOAD="$0" "$@"', str(library),
                 f"LEAK_FAULT={fault}", f"LEAK_FAULT_AT={at}", f"LEAK_FAULT_LOG={self._log}",
                 "ASAN_OPTIONS=verify_asan_link_order=0", *map(str, (self.world.mxmirage.binary, *argv))]
 
