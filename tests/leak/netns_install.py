@@ -44,9 +44,8 @@ class Installer:
 
     def tables(self) -> dict[str, str]:
         """The rules of each of our tables."""
-        lines = self.world.nft("list tables").splitlines()
-        names = [line.removeprefix("table ") for line in lines if line.split()[2].startswith("mxmirage")]
-        return {name: _OWNER.sub("", self.world.nft.rules(name)) for name in names}
+        return {name: _OWNER.sub("", rules) for name, rules in self.world.nft.all_rules().items()
+                if name.split()[1].startswith("mxmirage")}
 
     def arm(self, file: Path, fault: str = "", at: int = 0) -> int:
         """`mxmirage guard arm`. Its exit status, negative when it was killed."""
