@@ -70,27 +70,29 @@ enum ruleset_set {
  * one in kern/encode.c's (how it is encoded).
  */
 enum ruleset_kind {
-	RULESET_DPORT_IN_SET,          /* TCP, destination port in .set */
-	RULESET_DPORT_ANY,             /* TCP that is long enough to have a destination port */
-	RULESET_SPORT_IN_SET,          /* TCP, source port in .set */
-	RULESET_DPORT_LISTENERS,       /* TCP, destination port is one of the listeners' */
-	RULESET_DADDR4_IN_SET,         /* IPv4, destination in .set */
-	RULESET_DADDR6_IN_SET,         /* IPv6, destination in .set */
-	RULESET_SADDR4_IN_SET,         /* IPv4, source in .set */
-	RULESET_SADDR6_IN_SET,         /* IPv6, source in .set */
-	RULESET_DADDR_LOCAL,           /* the destination is an address of this host */
-	RULESET_SADDR_LOCAL,           /* the source is an address of this host */
-	RULESET_SADDR_MISROUTED,       /* an answer would not leave by the device that this came in by */
-	RULESET_OIF_LOOPBACK,          /* leaves through lo, so it does not leave */
-	RULESET_NEXTHOP4_ELSEWHERE,    /* IPv4, and its route does not lead to 127.0.0.1 */
-	RULESET_NEXTHOP6_ELSEWHERE,    /* IPv6, and its route does not lead to ::1 */
-	RULESET_TCP,                   /* any TCP */
-	RULESET_IP4,                   /* IPv4, whether it can be read or not */
-	RULESET_IP6,                   /* IPv6, likewise */
-	RULESET_FRAGMENT4,             /* an IPv4 TCP fragment that is not the first, so without ports */
-	RULESET_FRAGMENT6,             /* likewise IPv6 */
-	RULESET_READABLE,              /* the kernel found the upper layer's protocol */
-	RULESET_BYTES,                 /* .bytes of the frame */
+	RULESET_DPORT_IN_SET,       /* TCP, destination port in .set */
+	RULESET_DPORT_ANY,          /* TCP that is long enough to have a destination port */
+	RULESET_SPORT_IN_SET,       /* TCP, source port in .set */
+	RULESET_DPORT_LISTENERS,    /* TCP, destination port is one of the listeners' */
+	RULESET_DADDR4_IN_SET,      /* IPv4, destination in .set */
+	RULESET_DADDR6_IN_SET,      /* IPv6, destination in .set */
+	RULESET_SADDR4_IN_SET,      /* IPv4, source in .set */
+	RULESET_SADDR6_IN_SET,      /* IPv6, source in .set */
+	RULESET_DADDR_LOCAL,        /* the destination is an address of this host */
+	RULESET_SADDR_LOCAL,        /* the source is an address of this host */
+	RULESET_SADDR_MISROUTED,    /* an answer would not leave by the device that this came in by */
+	RULESET_OIF_LOOPBACK,       /* leaves through lo, so it does not leave */
+	RULESET_NEXTHOP4_ELSEWHERE, /* IPv4, and its route does not lead to 127.0.0.1 */
+	RULESET_NEXTHOP6_ELSEWHERE, /* IPv6, and its route does not lead to ::1 */
+	RULESET_OIF_ETHERNET,       /* leaves through a device whose frames begin as Ethernet's do */
+	RULESET_OIF_BARE,  /* leaves through a device whose packets have nothing before IP: a tunnel */
+	RULESET_TCP,       /* any TCP */
+	RULESET_IP4,       /* IPv4, whether it can be read or not */
+	RULESET_IP6,       /* IPv6, likewise */
+	RULESET_FRAGMENT4, /* an IPv4 TCP fragment that is not the first, so without ports */
+	RULESET_FRAGMENT6, /* likewise IPv6 */
+	RULESET_READABLE,  /* the kernel found the upper layer's protocol */
+	RULESET_BYTES,     /* .bytes of the frame */
 	RULESET_CT_ORIGINAL_DIRECTION, /* sent by the side that opened the connection */
 	RULESET_CT_REPLY_DIRECTION,    /* sent by the other side */
 	RULESET_CT_ORIGINAL_PORT_IN,   /* before any nat its destination port was in .set */

@@ -1,6 +1,7 @@
 #include <ctype.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ enum {
 	IP4_VERSION_AND_LEN = 0x45, /* without options */
 	IP6_VERSION = 0x60,         /* and no traffic class */
 	FRAGMENT_OFFSET_MASK = 0x1fff,
+	VERSION_MASK = 0xf000,
 };
 
 /* Each of these may stand before a TCP header. */
@@ -141,10 +143,22 @@ static void read_by_offset(struct builder *builder, unsigned type)
 				      word(ip + IP6_LEN + TCP_DPORT, ports->ports[i])));
 }
 
-/* Where the frame's beginning is not known either: to a packet socket that bypasses the queue and names no protocol. */
+/*
+ * Where the frame's beginning is not known either: a packet socket has bypassed the queue and names a protocol,
+ * true or false. Only where the network header is said to be can be read, before or behind tags. On Ethernet that
+ * is not worth guessing at: ARP is let go, and nothing else. A tunnel carries IP and nothing that claims to be else.
+ */
 static void read_by_network_header(struct builder *builder)
 {
 	const struct ruleset_set_spec *ports = &builder->table->sets[RULESET_PORTS];
+	/* Any value matches one of these, if there is one. */
+	pass(builder, TERMS(byte(0, 0)));
+	pass(builder, TERMS(not(byte(0, 0))));
+	/* No version of IP at either place where one could begin, and IPv4 said to be what is asked for. */
+	pass(builder, TERMS(network(masked(word(0, 0), VERSION_MASK)), network(word(2, ETH_P_IP)),
+			      network(masked(word(4, 0), VERSION_MASK))));
+	drop(builder, TERMS(TERM(OIF_ETHERNET)));
+	drop(builder, TERMS(TERM(OIF_BARE)));
 	for (size_t i = 0; i < ports->count; i++) {
 		drop(builder,
 			TERMS(network(byte(0, IP4_VERSION_AND_LEN)), network(byte(IP4_PROTOCOL, IPPROTO_TCP)),
@@ -160,7 +174,6 @@ bool ruleset_fill_egress(
 	struct builder builder = {
 		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
 	read_by_kernel(&builder);
-	read_by_network_header(&builder);
 	/* Where a tagged frame has its type these have IPv4's number, and a hardware address where TCP's would be. */
 	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_ARP)));
 	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_RARP)));
@@ -170,6 +183,7 @@ bool ruleset_fill_egress(
 	/* type is where a further tag would end: what stands before it is the tag that is one too many. */
 	for (size_t i = 0; i < sizeof(tag_types) / sizeof(tag_types[0]); i++)
 		drop(&builder, TERMS(word(type - TAG_LEN, tag_types[i])));
+	read_by_network_header(&builder);
 
 	for (size_t i = 0; i < count && builder.ok; i++) {
 		const struct ruleset_chain_spec chain = {

@@ -50,6 +50,8 @@ static const struct term_form {
 	[RULESET_SADDR_LOCAL] = {"fib saddr type local", PLAIN},
 	[RULESET_SADDR_MISROUTED] = {"fib saddr . iif oif missing", PLAIN},
 	[RULESET_OIF_LOOPBACK] = {"oif \"lo\"", PLAIN},
+	[RULESET_OIF_ETHERNET] = {"meta oiftype ether", PLAIN},
+	[RULESET_OIF_BARE] = {"meta oiftype 65534", PLAIN},
 	[RULESET_NEXTHOP4_ELSEWHERE] = {"rt ip nexthop != 127.0.0.1", PLAIN},
 	[RULESET_NEXTHOP6_ELSEWHERE] = {"rt ip6 nexthop != ::1", PLAIN},
 	[RULESET_TCP] = {"meta l4proto tcp", PLAIN},
@@ -80,7 +82,7 @@ static void bytes_print(const struct ruleset_bytes *bytes, FILE *to)
 	fprintf(to, "@%s,%u,%u ", bytes->network ? "nh" : "ll", bytes->offset * 8u, bytes->len * 8u);
 	if (bytes->mask)
 		fprintf(to, "& 0x%x ", bytes->mask);
-	fprintf(to, "%s0x%x", bytes->differ ? "!= " : "", bytes->value);
+	fprintf(to, "%s0x%x", bytes->differ ? "!= " : bytes->mask ? "== " : "", bytes->value);
 }
 
 static void term_print(const struct ruleset_table *table, const struct ruleset_term *term, FILE *to)

@@ -10,6 +10,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -315,6 +316,24 @@ static void encode_readable(struct encoder *encoder, const struct ruleset_term *
 	compare(encoder, NFT_CMP_NEQ, &reserved, sizeof(reserved));
 }
 
+static void compare_oif_type(struct encoder *encoder, uint16_t type)
+{
+	load_meta(encoder, NFT_META_OIFTYPE);
+	compare(encoder, NFT_CMP_EQ, &type, sizeof(type));
+}
+
+static void encode_oif_ethernet(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	compare_oif_type(encoder, ARPHRD_ETHER);
+}
+
+static void encode_oif_bare(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	compare_oif_type(encoder, ARPHRD_NONE);
+}
+
 static void encode_bytes(struct encoder *encoder, const struct ruleset_term *term)
 {
 	const struct ruleset_bytes *bytes = &term->bytes;
@@ -489,6 +508,8 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_SADDR_LOCAL] = encode_saddr_local,
 	[RULESET_SADDR_MISROUTED] = encode_saddr_misrouted,
 	[RULESET_OIF_LOOPBACK] = encode_oif_loopback,
+	[RULESET_OIF_ETHERNET] = encode_oif_ethernet,
+	[RULESET_OIF_BARE] = encode_oif_bare,
 	[RULESET_NEXTHOP4_ELSEWHERE] = encode_nexthop4_elsewhere,
 	[RULESET_NEXTHOP6_ELSEWHERE] = encode_nexthop6_elsewhere,
 	[RULESET_TCP] = encode_tcp,

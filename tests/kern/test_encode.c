@@ -108,6 +108,8 @@ static const struct {
 	{{.kind = RULESET_DPORT_ANY}, "[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
 				      "[ payload load 2b @ transport header + 2 => reg 1 ] "
 				      "[ cmp gte reg 1 0x00000000 ] [ cmp lte reg 1 0x0000ffff ] "},
+	{{.kind = RULESET_OIF_ETHERNET}, "[ meta load oiftype => reg 1 ] [ cmp eq reg 1 0x00000001 ] "},
+	{{.kind = RULESET_OIF_BARE}, "[ meta load oiftype => reg 1 ] [ cmp eq reg 1 0x0000fffe ] "},
 	{{.kind = RULESET_BYTES,
 		 .bytes = {.offset = 24, .len = 2, .differ = true, .mask = 0x1fff, .value = 0}},
 		"[ payload load 2b @ link header + 24 => reg 1 ] "

@@ -11,8 +11,8 @@ import subprocess
 import time
 
 from campaign import Result, Scenario, Void
-from lab import HOST, INET, LAN, SOURCES_V4, SOURCES_V6
-from netns_world import Run, World, build_directory, v4, v6
+from lab import HOST, LAN, SOURCES_V4, SOURCES_V6
+from netns_world import World, build_directory, v4, v6
 
 RESET_S = 1.0
 EARLIER = 4  # connections of each family
@@ -127,7 +127,7 @@ def conntrack_trouble(world: World, rng: random.Random) -> Result:
         how = "flushed"
     own = world.mxmirage.file.read_text()
     if how == "no ports left":
-        world.mxmirage.file.write_text(own.replace('"4025-4032"', "4025"))
+        world.mxmirage.file.write_text(own.replace('"4025-4032"', '"4025"'))
     streams = [f"connect,src={SOURCES_V4[0]}@{v4(1)}", f"connect,mark=7,src={SOURCES_V4[0]}@{v4(2)}",
                f"raw,src={SOURCES_V4[0]}@{v4(3)}"] if how == "no ports left" else CONNECTS
     try:
@@ -159,7 +159,8 @@ def _flush_in_a_loop(world: World, seconds: float) -> None:
 
 def flood_of_escapes(world: World, rng: random.Random) -> Result:
     """What the divert does not catch, as fast as it goes: whoever is told of it is away, dead or swamped."""
-    foreign = rng.choice(("", "table inet foreign {\nchain output { type filter hook output priority -300; notrack; }\n}"))
+    untracked = "table inet foreign {\nchain output { type filter hook output priority -300; notrack; }\n}"
+    foreign = rng.choice(("", untracked))
     streams = [f"packet,dev=wan,src={SOURCES_V4[0]}@{v4(1)}", f"packet,dev=wan,bypass,src={SOURCES_V6[0]}@{v6(1)}",
                f"raw,src={SOURCES_V4[0]}@{v4(2)}", f"raw,src={SOURCES_V6[0]}@{v6(2)}"]
     how = rng.choice(("there", "stopped", "killed", "started again"))

@@ -12,9 +12,10 @@ from lab import SOURCES_V4, SOURCES_V6
 from netns_world import HOST, INET, World, v4, v6
 from witness import REWRITTEN_PORT
 
+CLAIMS = (0, 0x0800, 0x86DD, 0x8100, 0x88A8, 0x1234)  # protocols that a packet socket may claim
 IP_FREEBIND = 15
 PROBE_S = 0.12
-HANG_S = 0.15
+HANG_S = 1.0
 SPOOFED_V4, SPOOFED_V6 = "203.0.113.77", "2001:db8:100::77"
 
 
@@ -39,8 +40,8 @@ def bound_to_device(world: World, rng: random.Random) -> Result:
     with world.guarded(rng, streams) as run:
         with run.probing():
             time.sleep(PROBE_S)
-        # A reset comes in by lo, where such a socket does not hear it: it may time out, and must not be served.
-        run.result.figures["time-outs"] = sum(_times_out(world, address) for address in (v4(4), v6(4)))
+        for address in (v4(4), v6(4)):
+            run.expect(not _times_out(world, address), f"bound to a device, a connection to {address} hangs")
     return run.result
 
 
@@ -98,13 +99,12 @@ def packet_sockets(world: World, rng: random.Random) -> Result:
     streams = []
     for number, (tags, layout) in enumerate([(0, "plain"), (0, "options"), (0, "frag8"), (0, "tail"), (1, "plain"),
                                              (1, "options"), (2, "plain"), (2, "options"), (3, "plain"),
-                                             (3, "options"), (1, "frag8")], 10):
-        bypass = rng.choice(("", ",bypass"))
-        kind = f"packet,dev=wan{bypass},tags={tags},layout={layout}"
+                                             (3, "options"), (1, "frag8"), (1, "tail"), (2, "late")], 10):
+        # Who bypasses the queue leaves more unset for the rules to read; who lies about the protocol, too.
+        how = rng.choice(("", ",bypass", ",bypass")) + rng.choice(("", "", *(f",proto={n}" for n in CLAIMS)))
+        kind = f"packet,dev=wan{how},tags={tags},layout={layout}"
         streams += [f"{kind},src={SOURCES_V4[0]}@{v4(number)}", f"{kind},src={SOURCES_V6[0]}@{v6(number)}"]
-    kind = "packet,dev=wan,flags=synack,sport=25,port=40000"
-    streams += [f"packet,dev=wan,bypass,layout=late,src={SOURCES_V6[0]}@{v6(30)}",
-                f"{kind},src={SPOOFED_V4}@{v4(31)}", f"{kind},src={SPOOFED_V6}@{v6(31)}"]
+    streams += [f"packet,dev=wan,bypass,layout=late,src={SOURCES_V6[0]}@{v6(30)}"]
     rng.shuffle(streams)
     with world.guarded(rng, streams) as run, run.probing(rate=2500):
         time.sleep(PROBE_S)

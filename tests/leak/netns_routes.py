@@ -100,8 +100,8 @@ def routes(world: World, rng: random.Random) -> Result:
 
 
 def _link_local(world: World, space: str, device: str) -> str:
-    listing = json.loads(world.lab.run(space, "ip", "-j", "-6", "address", "show", "dev", device, "scope", "link").stdout)
-    return next(entry["local"] for link in listing for entry in link.get("addr_info", ()) if "local" in entry)
+    said = world.lab.run(space, "ip", "-j", "-6", "address", "show", "dev", device, "scope", "link").stdout
+    return next(entry["local"] for link in json.loads(said) for entry in link.get("addr_info", ()) if "local" in entry)
 
 
 # Excluded networks, the addresses just outside, and the first and last inside.

@@ -88,7 +88,8 @@ class Run:
         self.peer = False
 
     @contextmanager
-    def probing(self, streams: list[str] | None = None, rate: float = RATE, space: str | None = None) -> Iterator[Probing]:
+    def probing(self, streams: list[str] | None = None, rate: float = RATE,
+                space: str | None = None) -> Iterator[Probing]:
         """Probes for as long as the body takes; they are underway when it begins."""
         probing = Probing(self.world, space or self.space, streams or self.streams, rate)
         try:

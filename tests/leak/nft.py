@@ -61,6 +61,12 @@ class Nft:
         done, said = self.attempt(f"list table {family_table}", _STATELESS)
         return _COUNTS.sub("", said) if done else ""
 
+    def all_rules(self) -> dict[str, str]:
+        """Every table without its counts, by family and name."""
+        listing = _COUNTS.sub("", self("list ruleset", _STATELESS))
+        tables = [text for text in re.split(r"^(?=table )", listing, flags=re.MULTILINE) if text]
+        return {" ".join(text.split(maxsplit=3)[1:3]): text for text in tables}
+
     def handle(self, family: str, table: str) -> int | None:
         """What a table can be deleted by."""
         for entry in self.json("list tables"):
