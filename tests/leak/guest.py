@@ -32,18 +32,23 @@ class Guest:
     def __init__(self, image: Image, directory: Path, taps: tuple[int, int]) -> None:
         self._image = image
         self._taps = taps
-        self._disk = directory / "disk.qcow2"
+        self._disk = directory / "disk.qcow2"  # over the image, which is never written
         self._agent_path = directory / "agent.sock"
         self._monitor_path = directory / "monitor.sock"
         self.console = directory / "console.log"
+        self.probe_log = directory / "probe.log"  # what a guest's process writes to its port "probe"
         self._process: subprocess.Popen | None = None
         self._agent: socket.socket | None = None
         self._requests = 0
         self._monitor: socket.socket | None = None
         _run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(self._disk))
 
-    def power_on(self) -> None:
-        """Returns once the agent answers: early in the boot, before the network."""
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def power_on(self, snapshot: str = "") -> None:
+        """From the disk, or as a snapshot was. Returns once the agent answers: early in a boot, before the network."""
         devices = [part for n, (tap, mac) in enumerate(zip(self._taps, MACS, strict=True))
                    for part in ("-netdev", f"tap,id=net{n},fd={tap}",
                                 "-device", f"virtio-net-pci,netdev=net{n},mac={mac},romfile=")]
@@ -54,7 +59,9 @@ class Guest:
              "-drive", f"file={self._disk},if=virtio,cache=unsafe", "-device", "virtio-rng-pci",
              "-serial", f"file:{self.console}", "-qmp", f"unix:{self._monitor_path},server=on,wait=off",
              "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self._agent_path},server=on,wait=off",
-             "-device", "virtserialport,chardev=agent,name=campaign", *devices],
+             "-device", "virtserialport,chardev=agent,name=campaign",
+             "-chardev", f"file,id=probe,path={self.probe_log},append=on",
+             "-device", "virtserialport,chardev=probe,name=probe", *devices, *(("-loadvm", snapshot) if snapshot else ())],
             pass_fds=self._taps, stdin=subprocess.DEVNULL, start_new_session=True)
         self._monitor = self._connect(self._monitor_path)
         _read_line(self._monitor, 10)  # the greeting
