@@ -39,7 +39,7 @@ struct guard_state {
 };
 
 /* Opens the netlink socket that will own the table. NULL on failure, err filled. */
-struct guard *guard_new(struct err *err);
+struct guard *guard_new(int inherited, struct err *err);
 /* Closes it; what is armed stays armed. NULL is fine. */
 void guard_free(struct guard *guard);
 

@@ -43,6 +43,7 @@ struct nlbatch_refusal {
 };
 
 int nlsock_open(struct nlsock *sock, struct err *err) MX_MUST_CHECK;
+int nlsock_adopt(struct nlsock *sock, int fd, struct err *err) MX_MUST_CHECK;
 /* Closes it; fine on one that is all zero. */
 void nlsock_close(struct nlsock *sock);
 

@@ -27,6 +27,13 @@ int privilege_find_user(const char *name, struct privilege_user *user, struct er
  */
 int privilege_drop(const struct privilege_user *user, pid_t parent, struct err *err);
 
+/*
+ * The warden's, where it is not root: gives up every capability but CAP_NET_ADMIN (which it may lack), the right
+ * to pass any on, and the bounding set, so that its children have nothing. Its memory is closed to processes of
+ * the same user. Root changes nothing: it needs its capabilities to start a responder of another user.
+ */
+int privilege_confine(struct err *err);
+
 /* Raises the limit of open files as far as this process may. */
 void privilege_raise_files(void);
 

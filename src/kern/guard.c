@@ -21,14 +21,15 @@ struct guard {
 	bool no_persist; /* the kernel refused PERSIST: plain tables from then on */
 };
 
-struct guard *guard_new(struct err *err)
+struct guard *guard_new(int inherited, struct err *err)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
 	if (!guard) {
 		err_set(err, -ENOMEM, "no memory for the guard");
 		return NULL;
 	}
-	if (nlsock_open(&guard->sock, err) < 0) {
+	int code = inherited >= 0 ? nlsock_adopt(&guard->sock, inherited, err) : nlsock_open(&guard->sock, err);
+	if (code < 0) {
 		free(guard);
 		return NULL;
 	}

@@ -47,6 +47,21 @@ int nlsock_open(struct nlsock *sock, struct err *err)
 	return 0;
 }
 
+int nlsock_adopt(struct nlsock *sock, int fd, struct err *err)
+{
+	*sock = (struct nlsock){0};
+	sock->socket = mnl_socket_fdopen(fd);
+	if (!sock->socket)
+		return err_set(err, -errno, "inherited netlink socket: %s", strerror(errno));
+	sock->portid = mnl_socket_get_portid(sock->socket);
+	int on = 1;
+	mnl_socket_setsockopt(sock->socket, NETLINK_CAP_ACK, &on, sizeof(on));
+	mnl_socket_setsockopt(sock->socket, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	int size = RECEIVE_BUFFER;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return 0;
+}
+
 void nlsock_close(struct nlsock *sock)
 {
 	if (sock->socket)

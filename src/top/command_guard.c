@@ -7,6 +7,7 @@
 #include "command.h"
 #include "conf_file.h"
 #include "guard.h"
+#include "inherited.h"
 
 static enum exit_code fail(int code, const struct err *err)
 {
@@ -83,7 +84,7 @@ enum exit_code command_guard(const struct command *command, const struct options
 	(void)command;
 	const char *what = options->argv[0];
 	struct err err;
-	struct guard *guard = guard_new(&err);
+	struct guard *guard = guard_new(inherited_netlink(), &err);
 	enum exit_code code = EXIT_CODE_USAGE;
 	if (!guard) {
 		fprintf(stderr, "mxmirage: %s\n", err.text);

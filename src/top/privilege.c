@@ -60,6 +60,25 @@ int privilege_drop(const struct privilege_user *user, pid_t parent, struct err *
 	return 0;
 }
 
+int privilege_confine(struct err *err)
+{
+	if (geteuid() == 0)
+		return 0;
+	bool admin = capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	bool bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (bounds && capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+		return err_set(err, -EPERM, "warden: cannot empty the capability bounding set");
+	if (admin)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		return err_set(err, -EPERM, "warden: cannot drop its capabilities");
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+		(admin && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+		return err_set(err, -errno, "warden: cannot close itself to its own user: %s", strerror(errno));
+	return 0;
+}
+
 void privilege_raise_files(void)
 {
 	struct rlimit limit;

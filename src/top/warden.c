@@ -16,8 +16,10 @@
 #include "counts.h"
 #include "exit_code.h"
 #include "guard.h"
+#include "inherited.h"
 #include "listener.h"
 #include "log.h"
+#include "privilege.h"
 #include "responder_process.h"
 
 /* How often the rules are held against what they should be, and the kernel's counters read. */
@@ -107,7 +109,7 @@ static void warden_table_gone(struct warden *warden)
 
 static int warden_arm(struct warden *warden, struct err *err)
 {
-	warden->guard = guard_new(err);
+	warden->guard = guard_new(inherited_netlink(), err);
 	if (!warden->guard)
 		return -EPERM;
 	struct guard_state before;
@@ -449,7 +451,9 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
-	int code = warden_begin(&warden, &err);
+	int code = privilege_confine(&err);
+	if (code == 0)
+		code = warden_begin(&warden, &err);
 	if (code < 0) {
 		log_error("%s", err.text);
 		warden_done(&warden);

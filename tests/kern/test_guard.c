@@ -15,7 +15,7 @@
 static struct guard *guard_open(void)
 {
 	struct err err = {""};
-	struct guard *guard = guard_new(&err);
+	struct guard *guard = guard_new(-1, &err);
 	ck_assert_msg(guard != NULL, "%s", err.text);
 	return guard;
 }

@@ -141,7 +141,7 @@ static void assert_oracle_sees(const struct internet *world)
 
 static void in_world_each_path_ends_where_it_should(struct internet *world)
 {
-	struct guard *guard = guard_new(NULL);
+	struct guard *guard = guard_new(-1, NULL);
 	struct ruleset *rules = rules_neighbours();
 	struct err err = {""};
 	unsigned long before = internet_arrived(world);
@@ -242,7 +242,7 @@ static const struct {
 
 static void in_world_foreign_rules_open_nothing(struct internet *world)
 {
-	struct guard *guard = guard_new(NULL);
+	struct guard *guard = guard_new(-1, NULL);
 	struct ruleset *rules = rules_neighbours();
 	struct err err = {""};
 	unsigned long before = internet_arrived(world);

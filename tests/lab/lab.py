@@ -164,6 +164,10 @@ class Lab:
         self._processes.append(process)
         return process
 
+    def adopt(self, process: subprocess.Popen) -> None:
+        """A process that was started otherwise, and is to end with the lab."""
+        self._processes.append(process)
+
     def start_python(self, space: str, program: str, *argv: str, **options: object) -> subprocess.Popen:
         """Starts one of the programs beside this file."""
         return self.start(space, sys.executable, str(Path(__file__).with_name(program)), *argv, **options)

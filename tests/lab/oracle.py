@@ -48,6 +48,10 @@ class Oracle:
         blind = [name for name, count in self._read().items() if count == 0]
         if blind:
             raise LabError(f"void: the oracle did not see the canary: {', '.join(blind)}")
+        self.reset()
+
+    def reset(self) -> None:
+        """Every counter to nothing: what came so far was meant to."""
         self._lab.run(INET, "nft", "reset", "counters", "table", "netdev", "oracle")
 
     def seen(self) -> dict[str, int]:
