@@ -22,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import zones
@@ -172,15 +172,21 @@ class Lab:
         """Starts one of the programs beside this file."""
         return self.start(space, sys.executable, str(Path(__file__).with_name(program)), *argv, **options)
 
-    def socket(self, space: str, address: str) -> socket.socket:
-        """A TCP socket that lives in a namespace, for an address of this family: it stays there whoever uses it."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    @contextmanager
+    def inside(self, space: str) -> Iterator[None]:
+        """The calling thread is in a namespace for as long as the body takes; what it opens there stays there."""
         with open("/proc/thread-self/ns/net", "rb") as own, open(f"/run/netns/{self.name(space)}", "rb") as there:
             _enter(there.fileno())
             try:
-                return socket.socket(family, socket.SOCK_STREAM)
+                yield
             finally:
                 _enter(own.fileno())
+
+    def socket(self, space: str, address: str) -> socket.socket:
+        """A TCP socket that lives in a namespace, for an address of this family: it stays there whoever uses it."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.inside(space):
+            return socket.socket(family, socket.SOCK_STREAM)
 
     def stop(self, process: subprocess.Popen, seconds: float = 10) -> int:
         """SIGTERM, then SIGKILL. Returns the exit status."""

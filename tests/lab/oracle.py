@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import zones
@@ -26,15 +27,19 @@ _MATCHES = {
 _FRAMES = "frames"
 
 
+def table_text(matches: Mapping[str, str] = _MATCHES, devices: Iterable[str] = ("host",), sets: str = "") -> str:
+    """The table that counts, in nft's words."""
+    counters = "".join(f"\tcounter {name} {{}}\n" for name in (*matches, _FRAMES))
+    rules = "".join(f"\t\t{match} counter name {name}\n" for name, match in matches.items())
+    return (f"table netdev oracle {{\n{counters}{sets}\tchain arrival {{\n"
+            f"\t\ttype filter hook ingress devices = {{ {', '.join(devices)} }} priority -500; policy accept;\n"
+            f"\t\tcounter name {_FRAMES}\n{rules}\t}}\n}}\n")
+
+
 class Oracle:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        counters = "".join(f"\tcounter {name} {{}}\n" for name in (*_MATCHES, _FRAMES))
-        rules = "".join(f"\t\t{match} counter name {name}\n" for name, match in _MATCHES.items())
-        lab.run(INET, "nft", "-f", "-", stdin=(
-            f"table netdev oracle {{\n{counters}\tchain arrival {{\n"
-            f'\t\ttype filter hook ingress device "host" priority -500; policy accept;\n'
-            f"\t\tcounter name {_FRAMES}\n{rules}\t}}\n}}\n"))
+        lab.run(INET, "nft", "-f", "-", stdin=table_text())
 
     def canary(self) -> None:
         """To be called before any rule is loaded. Raises LabError when the oracle is blind; then to zero."""
