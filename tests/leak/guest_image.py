@@ -19,7 +19,7 @@ SOURCES = (f"deb {MIRROR} bookworm main", "deb http://deb.debian.org/debian-secu
 BACKPORTS = f"deb {MIRROR} bookworm-backports main"
 
 # The cloud flavour is the stock kernel without drivers for real hardware; every netfilter module is in it.
-PACKAGES = ("systemd-sysv", "udev", "kmod", "iproute2", "nftables", "python3", "procps", "initramfs-tools")
+PACKAGES = ("systemd-sysv", "udev", "kmod", "iproute2", "nftables", "python3", "procps", "initramfs-tools", "libsubunit0")
 DISK = "2G"
 
 # What the first seconds of a boot need; everything else is loaded from the disk.
@@ -115,8 +115,7 @@ def _make_disk(root: Path, files: dict[str, bytes], disk: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         target.chmod(0o755 if target.parent.name in ("bin", "sbin") else 0o644)
-    units = [Path(path).name for path in files if path.startswith("etc/systemd/system/") and path.endswith(".service")]
-    _run("systemctl", f"--root={root}", "--quiet", "enable", "systemd-networkd.service", *units, seconds=60)
+    _run("systemctl", f"--root={root}", "--quiet", "enable", "systemd-networkd.service", "guest-agent.service", seconds=60)
     making = disk.with_suffix(".making")
     making.unlink(missing_ok=True)
     _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(making), DISK, seconds=300)

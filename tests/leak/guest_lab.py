@@ -11,13 +11,11 @@ import fcntl
 import io
 import json
 import os
-import re
-import shutil
 import struct
 import subprocess
 import sys
 import tarfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import lab
@@ -53,6 +51,25 @@ Restart=no
 [Install]
 WantedBy=sysinit.target
 """
+# The host's own mail server.
+_DOORS_UNIT = f"""\
+[Service]
+ExecStart=/usr/bin/python3 {ROOT}/tests/lab/doors.py 25
+
+[Install]
+WantedBy=multi-user.target
+"""
+# What a careless administrator's script might do.
+_FLUSHER_UNIT = f"[Service]\nExecStart=/bin/sh {BIN}/flusher\n"
+_FLUSHER = """\
+while :; do
+\tnft flush ruleset
+\tnft delete table inet mxmirage
+\tnft flush table netdev mxmirage
+\tnft delete table netdev mxmirage
+\tsleep 0.01
+done 2>/dev/null
+"""
 
 
 def _network(name: str, addresses: list[str], gateways: list[str]) -> str:
@@ -73,16 +90,11 @@ def overlay() -> dict[str, bytes]:
         "etc/resolv.conf": f"nameserver {zones.NAME_SERVER}\n",
         "etc/hostname": "qa\n", "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 qa\n",
         "etc/systemd/system/guest-probe.service": _PROBE_UNIT,
+        "etc/systemd/system/doors.service": _DOORS_UNIT,
+        "etc/systemd/system/flusher.service": _FLUSHER_UNIT,
+        f"{BIN.lstrip('/')}/flusher": _FLUSHER,
     }
     return {path: text.encode() for path, text in files.items()}
-
-
-def libraries(binary: Path) -> tuple[str, ...]:
-    """The Debian packages of what a program is linked with."""
-    ldd = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
-    paths = [p for path in re.findall(r"=> (/\S+)", ldd) for p in (path, path.removeprefix("/usr"), f"/usr{path}")]
-    owners = subprocess.run(["dpkg-query", "-S", *paths], capture_output=True, text=True, check=False).stdout
-    return tuple(sorted({line.split(":")[0] for line in owners.splitlines()}))
 
 
 def compile_probe() -> Path:
@@ -96,10 +108,13 @@ def compile_probe() -> Path:
 
 
 class GuestLab(Lab):
-    """Context manager, as Lab is. `payload` is copied into every guest: path to file or directory of ours."""
+    """Context manager, as Lab is. `payload` is copied into every guest: path to file or directory of ours; then
+    `prepare` is called, before the snapshot is taken that switch() goes back to."""
 
-    def __init__(self, kernels: tuple[Kernel, ...], packages: tuple[str, ...], payload: dict[str, Path]) -> None:
+    def __init__(self, kernels: tuple[Kernel, ...], packages: tuple[str, ...], prepare: Callable[[GuestLab], None],
+                 payload: dict[str, Path]) -> None:
         super().__init__()
+        self._prepare = prepare
         self._images = {kernel.name: build(kernel, packages, overlay()) for kernel in kernels}
         self._payload = _tar(payload | {f"{BIN}/guest-probe": compile_probe(), str(ROOT / "tests/lab"): ROOT / "tests/lab",
                                         str(ROOT / "tests/leak"): ROOT / "tests/leak"})
@@ -123,7 +138,8 @@ class GuestLab(Lab):
             guest.power_on()
             self.kernel = name
             self.run(HOST, "tar", "-xz", "-C", "/", "-f", "-", stdin=self._payload)
-            self.wait_for_network()
+            self.wait_for_boot()
+            self._prepare(self)
             guest.save("ready")
             guest.off()
 
@@ -152,6 +168,12 @@ class GuestLab(Lab):
         script = f"ip -4 route show default; ip -6 route show default; ip -6 -o address show dev lan to {lab.LAN_GATEWAY_V6}"
         wait_until(lambda: len(self.shell(script, check=False).splitlines()) == 3, seconds,
                    "the guest's network to be configured")
+
+    def wait_for_boot(self, seconds: float = 120) -> None:
+        """Until everything that is to start at boot has started or failed."""
+        wait_until(lambda: self.shell("systemctl is-system-running", check=False).strip() in ("running", "degraded"),
+                   seconds, "the guest's boot to end")
+        self.wait_for_network()
 
     def run(self, space: str, *argv: str, check: bool = True, timeout: float = 60,
             stdin: str | bytes | None = None) -> subprocess.CompletedProcess:
@@ -189,14 +211,10 @@ class GuestLab(Lab):
 
     def _tap(self, space: str) -> int:
         """A tap device "host" in a namespace, which lives as long as its descriptor."""
-        with open("/proc/thread-self/ns/net", "rb") as own, open(f"/run/netns/{self.name(space)}", "rb") as there:
-            lab._enter(there.fileno())
-            try:
-                tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-                fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", b"host", _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
-                return tap
-            finally:
-                lab._enter(own.fileno())
+        with self.inside(space):
+            tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", b"host", _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
+        return tap
 
 
 def _tar(payload: dict[str, Path]) -> bytes:
