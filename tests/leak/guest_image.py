@@ -19,7 +19,8 @@ SOURCES = (f"deb {MIRROR} bookworm main", "deb http://deb.debian.org/debian-secu
 BACKPORTS = f"deb {MIRROR} bookworm-backports main"
 
 # The cloud flavour is the stock kernel without drivers for real hardware; every netfilter module is in it.
-PACKAGES = ("systemd-sysv", "udev", "kmod", "iproute2", "nftables", "python3", "procps", "initramfs-tools", "libsubunit0")
+PACKAGES = ("systemd-sysv", "udev", "kmod", "iproute2", "nftables", "python3", "procps", "initramfs-tools",
+            "netbase", "libsubunit0")
 DISK = "2G"
 
 # What the first seconds of a boot need; everything else is loaded from the disk.

@@ -50,10 +50,10 @@ class GuestWorld:
         self._peer: subprocess.Popen | None = None
 
     def __enter__(self) -> GuestWorld:
-        package = package_file()
+        package, rules = package_file(), build_directory().parent / "rules"
         with ExitStack() as stack:
             self.lab = stack.enter_context(GuestLab(self.kernels, tuple(dependencies(package)), self._prepare,
-                                                    {PACKAGE: package}))
+                                                    {PACKAGE: package, str(rules): rules}))
             self.oracle = Oracle(self.lab)
             self._doors(INET, 465, 587)
             self._doors(LAN, 25)
@@ -65,8 +65,7 @@ class GuestWorld:
 
     def _prepare(self, lab: GuestLab) -> None:
         """In a guest that has booted, before its snapshot is taken."""
-        lab.shell(f"dpkg -i {PACKAGE}; cat >/etc/mxmirage/mxmirage.toml <<'END'\n{CONFIGURATION}END\n"
-                  "systemctl start doors; sync", timeout=120)
+        lab.shell(f"dpkg -i {PACKAGE}; cat >/etc/mxmirage/mxmirage.toml <<'END'\n{CONFIGURATION}END\nsync", timeout=120)
 
     def _doors(self, space: str, *ports: int) -> subprocess.Popen:
         doors = self.lab.start_python(space, "doors.py", *map(str, ports), stdout=subprocess.PIPE)
@@ -96,6 +95,8 @@ class GuestWorld:
             if not 0 < count <= seen.get(f"{family}_to_port_25", 0):
                 raise Void(f"of {count} probes by {family} the oracle saw {seen}")
         self.oracle.reset()
+        # Only now: the canary has a packet of its own from port 25.
+        self.shell("systemctl start doors")
 
     def scratch(self) -> Path:
         """A new directory, gone with the lab."""
