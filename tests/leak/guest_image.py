@@ -97,7 +97,7 @@ def _bootstrap(kernel: Kernel, packages: tuple[str, ...], root: Path) -> None:
     CACHE.mkdir(exist_ok=True)
     for old in CACHE.glob(f"*-{kernel.name}-*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    making = root.with_suffix(".making")
+    making = root.with_name(root.name + ".making")
     shutil.rmtree(making, ignore_errors=True)
     seeds = "".join(f"mkdir -p \"$1/etc/initramfs-tools/{Path(name).parent}\"; "
                     f"printf {json.dumps(text)} >\"$1/etc/initramfs-tools/{name}\"; "
@@ -117,7 +117,7 @@ def _make_disk(root: Path, files: dict[str, bytes], disk: Path) -> None:
         target.write_bytes(content)
         target.chmod(0o755 if target.parent.name in ("bin", "sbin") else 0o644)
     _run("systemctl", f"--root={root}", "--quiet", "enable", "systemd-networkd.service", "guest-agent.service", seconds=60)
-    making = disk.with_suffix(".making")
+    making = disk.with_name(disk.name + ".making")
     making.unlink(missing_ok=True)
     _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(making), DISK, seconds=300)
     making.rename(disk)
