@@ -22,6 +22,7 @@ enum control_type {
 	CONTROL_WORKER, /* fds: one worker's listeners; code: 1 when connections are diverted to it */
 	CONTROL_START,  /* value: when the daemon started, seconds since the epoch */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
+	CONTROL_PING,      /* asks for CONTROL_PONG */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
 
 	/* To the warden. */
@@ -29,6 +30,7 @@ enum control_type {
 	CONTROL_REFRESH, /* asks for CONTROL_REFRESHED */
 	CONTROL_RELOAD,  /* asks for CONTROL_RELOADED */
 	CONTROL_RESET,   /* the kernel's counters to nothing */
+	CONTROL_PONG,    /* the main thread is at work */
 };
 
 struct control_message {

@@ -7,7 +7,10 @@
 #include "command.h"
 #include "conf_file.h"
 #include "guard.h"
-#include "inherited.h"
+#include "guard_text.h"
+#include "keeper.h"
+#include "links.h"
+#include "units.h"
 
 static enum exit_code fail(int code, const struct err *err)
 {
@@ -15,25 +18,96 @@ static enum exit_code fail(int code, const struct err *err)
 	return exit_code_of(code);
 }
 
-static enum exit_code arm(struct guard *guard, const struct options *options)
+static struct conf *conf_read(const struct options *options, struct err *err)
+{
+	size_t len;
+	char *text = conf_file_read(options->conf_file, &len, err);
+	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, err) : NULL;
+	free(text);
+	return conf;
+}
+
+static enum exit_code conf_refused(const struct err *err)
+{
+	fprintf(stderr, "%s\n", err->text);
+	return EXIT_CODE_CONFIGURATION;
+}
+
+/* By hand, where systemd runs: it holds what is armed, so it is asked to arm. */
+static enum exit_code arm_by_systemd(const struct options *options)
 {
 	struct err err;
-	size_t len;
-	char *text = conf_file_read(options->conf_file, &len, &err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
-	free(text);
-	if (!conf) {
-		fprintf(stderr, "%s\n", err.text);
-		return EXIT_CODE_CONFIGURATION;
+	struct conf *conf = conf_read(options, &err);
+	if (!conf)
+		return conf_refused(&err);
+	conf_unref(conf);
+	int code = units_arm(&err);
+	if (code < 0)
+		return fail(code, &err);
+	printf("armed, now and at each boot: nothing for port 25 leaves this host; `mxmirage guard disarm` "
+	       "opens it\n");
+	return EXIT_CODE_OK;
+}
+
+/*
+ * At boot nobody reads what is wrong with the file, and the network comes up whatever is said: what stands stays,
+ * and where nothing stands the port is shut as the defaults have it, without an exclusion. NULL: what stands stays.
+ */
+static struct conf *conf_at_boot(struct guard *guard, const char *file, const struct err *mistake)
+{
+	struct guard_state state;
+	struct err err;
+	fprintf(stderr, "%s\n", mistake->text);
+	if (guard_state(guard, &state, &err) == 0 && state.armed) {
+		fprintf(stderr, "mxmirage: the rules that stand are kept; put the file right and restart\n");
+		return NULL;
 	}
-	struct ruleset *rules = ruleset_new(conf, &err);
+	fprintf(stderr,
+		"mxmirage: armed with the defaults, which exclude nothing; put the file right and restart\n");
+	return conf_file_text(file, "", 0, &err);
+}
+
+/*
+ * Through systemd's socket the tables that belong to it, which nobody can take away while that unit is active;
+ * else the static wall, which stands for itself.
+ */
+static enum exit_code arm(struct guard *guard, bool owned, const struct options *options)
+{
+	struct err err;
+	struct conf *conf = conf_read(options, &err);
+	if (!conf && owned) {
+		conf = conf_at_boot(guard, options->conf_file, &err);
+		if (!conf)
+			return EXIT_CODE_OK;
+	} else if (!conf) {
+		return conf_refused(&err);
+	}
+	struct ruleset *rules = links_ruleset_now(conf, owned ? RULESET_OWNED : RULESET_STATIC, &err);
 	int code = rules ? guard_arm(guard, rules, &err) : -ENOMEM;
 	ruleset_free(rules);
 	conf_unref(conf);
 	if (code < 0)
 		return fail(code, &err);
-	printf("armed: port 25 is diverted, and where nobody listens nothing for it leaves this host\n");
+	printf("armed: nothing for port 25 leaves this host; `mxmirage guard disarm` opens it\n");
 	return EXIT_CODE_OK;
+}
+
+static json_t *counts_json(const struct guard_counts *counts)
+{
+	json_t *counters = json_object();
+	for (int i = 0; i < RULESET_COUNTERS; i++)
+		json_object_set_new(counters, ruleset_counter_name(i),
+			json_pack("{s:I,s:I}", "packets", (json_int_t)counts->counters[i].packets, "bytes",
+				(json_int_t)counts->counters[i].bytes));
+	return counters;
+}
+
+static void counts_print(const struct guard_counts *counts)
+{
+	for (int i = 0; i < RULESET_COUNTERS; i++)
+		if (counts->counters[i].packets > 0)
+			printf("  %-20s %12" PRIu64 " packets %14" PRIu64 " bytes\n", ruleset_counter_name(i),
+				counts->counters[i].packets, counts->counters[i].bytes);
 }
 
 static enum exit_code status(struct guard *guard, const struct options *options)
@@ -42,40 +116,38 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 	struct guard_counts counts = {0};
 	struct err err;
 	int code = guard_state(guard, &state, &err);
-	if (code == 0 && state.armed)
-		code = guard_counts(guard, &counts, &err);
+	if (code == 0 && (state.armed || state.walled))
+		code = guard_counts(guard, state.armed ? RULESET_OWNED : RULESET_STATIC, &counts, &err);
 	if (code < 0)
 		return fail(code, &err);
 	if (options->json) {
-		json_t *counters = json_object();
-		for (int i = 0; i < RULESET_COUNTERS; i++)
-			json_object_set_new(counters, ruleset_counter_name(i),
-				json_pack("{s:I,s:I}", "packets", (json_int_t)counts.counters[i].packets,
-					"bytes", (json_int_t)counts.counters[i].bytes));
-		json_t *all = json_pack("{s:b,s:b,s:b,s:o}", "armed", state.armed, "owner", state.owner,
-			"persist", state.persist, "firewall", counters);
+		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:o}", "armed", state.armed, "owner", state.owner,
+			"persist", state.persist, "static", state.walled, "firewall", counts_json(&counts));
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);
-	} else if (!state.armed) {
-		printf("not armed: port 25 is open; `mxmirage guard arm` closes it\n");
 	} else {
-		printf("armed%s\n",
-			state.owner ? ", owned by a running process: others cannot change it" : "");
-		for (int i = 0; i < RULESET_COUNTERS; i++)
-			printf("  %-20s %12" PRIu64 " packets %14" PRIu64 " bytes\n", ruleset_counter_name(i),
-				counts.counters[i].packets, counts.counters[i].bytes);
+		guard_text_state(stdout, &state);
+		if (state.armed || state.walled)
+			counts_print(&counts);
 	}
-	return state.armed ? EXIT_CODE_OK : EXIT_CODE_LEAK;
+	return state.armed || state.walled ? EXIT_CODE_OK : EXIT_CODE_LEAK;
 }
 
 static enum exit_code disarm(struct guard *guard)
 {
 	struct err err;
-	int code = guard_disarm(guard, &err);
+	struct units_left left = {false};
+	int code = units_known() ? units_disarm(&left, &err) : 0;
+	/* What a kernel with PERSIST kept, and the static wall. */
+	if (code == 0)
+		code = guard_disarm(guard, &err);
 	if (code < 0)
 		return fail(code, &err);
-	printf("disarmed: port 25 is open\n");
+	printf("disarmed: port 25 is open%s\n", left.daemon_at_boot
+							? ", until mxmirage starts again at the next boot: "
+							  "`systemctl disable mxmirage` ends that"
+							: "");
 	return EXIT_CODE_OK;
 }
 
@@ -84,14 +156,19 @@ enum exit_code command_guard(const struct command *command, const struct options
 	(void)command;
 	const char *what = options->argv[0];
 	struct err err;
-	struct guard *guard = guard_new(inherited_netlink(), &err);
+	int inherited = keeper_inherited_socket();
+	struct guard *guard = guard_new(inherited, &err);
 	enum exit_code code = EXIT_CODE_USAGE;
 	if (!guard) {
 		fprintf(stderr, "mxmirage: %s\n", err.text);
 		return EXIT_CODE_PRIVILEGE;
 	}
-	if (strcmp(what, "arm") == 0)
-		code = arm(guard, options);
+	/* Of another file systemd's unit knows nothing. */
+	bool as_installed = inherited < 0 && strcmp(options->conf_file, CONF_PATH_DEFAULT) == 0;
+	if (strcmp(what, "arm") == 0 && as_installed && units_known())
+		code = arm_by_systemd(options);
+	else if (strcmp(what, "arm") == 0)
+		code = arm(guard, inherited >= 0, options);
 	else if (strcmp(what, "disarm") == 0)
 		code = disarm(guard);
 	else if (strcmp(what, "status") == 0)

@@ -75,7 +75,8 @@ int privilege_confine(struct err *err)
 		return err_set(err, -EPERM, "warden: cannot drop its capabilities");
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 		(admin && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
-		return err_set(err, -errno, "warden: cannot close itself to its own user: %s", strerror(errno));
+		return err_set(
+			err, -errno, "warden: cannot close itself to its own user: %s", strerror(errno));
 	return 0;
 }
 

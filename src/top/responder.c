@@ -183,7 +183,11 @@ static int handle(struct responder *responder, struct control_message *message, 
 		if (responder->admin)
 			admin_reloaded(responder->admin, message->code, message->text);
 		return 0;
+	case CONTROL_PING:
+		say(responder, CONTROL_PONG);
+		return 0;
 	case CONTROL_READY:
+	case CONTROL_PONG:
 	case CONTROL_REFRESH:
 	case CONTROL_RELOAD:
 	case CONTROL_RESET:

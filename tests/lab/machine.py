@@ -21,7 +21,7 @@ BOOT_PATIENCE = 60
 
 
 class Machine:
-    """With the package installed, switched off. close() is the lab's: its processes end with it."""
+    """With the package installed, switched off."""
 
     def __init__(self, lab: Lab, package: Path | None = None) -> None:
         self._lab = lab
@@ -119,7 +119,7 @@ class Machine:
     def pid(self, unit: str) -> int:
         """The unit's main process, as the machine's host numbers it; 0 without one."""
         inner = int(self.show(unit, "MainPID"))
-        return next((pid for pid in _descendants(self.leader) if inner and _inner_pid(pid) == inner), 0)
+        return next((pid for pid in _descendants(self.leader) if inner and inner_pid(pid) == inner), 0)
 
     def responder(self) -> int:
         """0 while there is none."""
@@ -135,6 +135,11 @@ class Machine:
         """Every process of it is killed at once."""
         os.kill(self.leader, signal.SIGKILL)
         self._ended()
+
+    def close(self) -> None:
+        """Off, if it is on. The lab would end it, too, but in good order, which takes its time."""
+        if self.leader:
+            self.cut_power()
 
     def _ended(self) -> int:
         status = self._process.wait(BOOT_PATIENCE)
@@ -167,7 +172,8 @@ def _name(pid: int) -> str:
         return ""
 
 
-def _inner_pid(pid: int) -> int:
+def inner_pid(pid: int) -> int:
+    """What the machine itself calls this process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("NSpid:"):
             return int(line.split()[-1])

@@ -8,8 +8,10 @@ import signal
 import time
 from pathlib import Path
 
-from campaign import Result, Skip
+from campaign import Result
 from lab import wait_until
+from machine import inner_pid
+from memory_group import kill_for_memory
 from qa_machine import QaMachine
 
 SERVICE = "mxmirage.service"
@@ -51,38 +53,16 @@ def starve(world: QaMachine, rng: random.Random) -> Result:
 
 
 def _memory(world: QaMachine) -> None:
-    """The kernel's own killer, by a memory limit that the processes have long passed."""
-    root = Path("/sys/fs/cgroup/memory")
-    if not (root / "memory.limit_in_bytes").exists():
-        raise Skip("the memory limits of control groups version 1 are not there")
-    for victim in (world.machine.pid(SERVICE), world.machine.responder()):
-        if not victim:
-            continue
-        group = root / f"mxm-{os.getpid()}"
-        group.mkdir()
-        try:
-            (group / "memory.limit_in_bytes").write_text("64K")
-            (group / "memory.swappiness").write_text("0")
-            (group / "cgroup.procs").write_text(str(victim))
-            # The limit is met when a page is touched next; the kernel takes the process then.
-            wait_until(lambda: _killed_for_memory(group) or not Path(f"/proc/{victim}").exists(), 20,
-                       "the kernel to kill for want of memory")
-        finally:
-            wait_until(lambda: not (group / "cgroup.procs").read_text(), 20, "the control group to be empty")
-            group.rmdir()
+    for victim in (world.machine.responder, lambda: world.machine.pid(SERVICE)):
+        wait_until(victim, 20, "the processes to be there")
+        kill_for_memory(victim())
         world.expect_back(20)
-
-
-def _killed_for_memory(group: Path) -> bool:
-    return any(line.startswith("oom_kill ") and int(line.split()[1]) for line in
-               (group / "memory.oom_control").read_text().splitlines())
 
 
 def _descriptors(world: QaMachine) -> None:
     """As few as are in use: nothing can be accepted, no file read. Then the service is restarted like that."""
     for pid in filter(None, (world.machine.pid(SERVICE), world.machine.responder())):
-        world.machine.run("true")
-        _limit(pid, "nofile", len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        _limit(world, pid, "nofile", len(list(Path(f"/proc/{pid}/fd").iterdir())))
     time.sleep(0.5)
     world.machine.systemctl("reload", SERVICE, check=False)
     time.sleep(0.3)
@@ -92,17 +72,17 @@ def _descriptors(world: QaMachine) -> None:
 def _threads(world: QaMachine) -> None:
     """Not one more process or thread for the service: then none at its start."""
     for pid in filter(None, (world.machine.pid(SERVICE), world.machine.responder())):
-        _limit(pid, "nproc", 1)
+        _limit(world, pid, "nproc", 1)
     if responder := world.machine.responder():
         os.kill(responder, signal.SIGKILL)  # and no other can be forked
     time.sleep(0.5)
     _with_limit(world, "TasksMax=1")
 
 
-def _limit(pid: int, what: str, value: int) -> None:
-    import resource
-    number = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}[what]
-    resource.prlimit(pid, number, (value, value))
+def _limit(world: QaMachine, pid: int, what: str, value: int) -> None:
+    """As the service's own user, who may."""
+    world.machine.run("setpriv", "--reuid=mxmirage", "--regid=mxmirage", "--clear-groups",
+                      "prlimit", "--pid", str(inner_pid(pid)), f"--{what}={value}:{value}")
 
 
 def _with_limit(world: QaMachine, setting: str) -> None:

@@ -34,15 +34,19 @@ def lose(world: QaMachine, rng: random.Random) -> Result:
     world.machine.write("/etc/systemd/system/noise.service", NOISE_UNIT)
     world.arm()
     ways = (_stopped, _start_limit, _unread, _unit_file, _failing_guard, _isolated, _executed_anew)
-    with world.probes(), world.flushes():
+    with world.probes():
         for way in rng.sample(ways, len(ways)):
-            way(world)
-            time.sleep(0.2)
+            with world.flushes():
+                way(world)
+                time.sleep(0.2)
             name = way.__name__.strip("_")
             world.expect_closed(name)
             world.expect(world.machine.show(SOCKET, "ActiveState") == "active", f"{name}: the socket is lost")
+            if way is _unit_file:  # lost it is, but for the daemon's own descriptor
+                world.machine.systemctl("restart", SOCKET, GUARD, SERVICE)
             world.machine.systemctl("start", SERVICE)
             world.expect_back()
+            world.expect_closed(f"after {name}")
     world.check_inverse()
     return world.finish()
 
@@ -73,7 +77,6 @@ def _unit_file(world: QaMachine) -> None:
     time.sleep(0.3)
     world.machine.run("mv", f"/root/{SOCKET}", FILE)
     world.machine.systemctl("daemon-reload")
-    world.machine.systemctl("start", SOCKET)
 
 
 def _failing_guard(world: QaMachine) -> None:

@@ -4,11 +4,13 @@ installed and a LAN that its configuration excludes. Each run has one of its own
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import zones
 from campaign import Result, Void
@@ -56,10 +58,14 @@ class QaMachine:
             self.machine = Machine(self.lab)
             self.machine.install()
             self.machine.write("/etc/mxmirage/mxmirage.toml", CONFIGURATION)
+            stack.callback(self.machine.close)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        bad = kind or self.result.arrived or self.result.wrong
+        if bad and self.machine.leader and (file := os.environ.get("MXMIRAGE_JOURNAL")):
+            Path(file).write_text(self.machine.journal())
         self._stack.close()
 
     def _open_doors(self, space: str, *ports: int) -> None:

@@ -1,0 +1,16 @@
+/*
+ * guard_text: what stands in the kernel, in words for people: who blocks port 25, how firmly, and how it is opened.
+ */
+#ifndef MX_GUARD_TEXT_H
+#define MX_GUARD_TEXT_H
+
+#include <stdio.h>
+
+#include "guard.h"
+
+void guard_text_state(FILE *to, const struct guard_state *state);
+
+/* For who has asked a daemon that is not there: what stands all the same. Silent where that cannot be read. */
+void guard_text_without_daemon(FILE *to);
+
+#endif

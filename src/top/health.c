@@ -1,0 +1,74 @@
+#include "health.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "log.h"
+
+#define BEAT_MS 2000
+/* Its main thread has nothing to do that takes a second; a machine that is out of breath gets this many. */
+#define PATIENCE_MS 20000
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void beat(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct health *health = arg;
+	struct err err;
+	if (health->watched)
+		sd_notify(0, "WATCHDOG=1");
+	if (health->responder->pid <= 0 || health->heard_ms == 0)
+		return;
+	uint64_t silent_ms = now_ms() - health->heard_ms;
+	if (silent_ms > PATIENCE_MS) {
+		log_error("responder-killed reason=\"it does not answer\" silent_s=%llu",
+			(unsigned long long)silent_ms / 1000);
+		kill(health->responder->pid, SIGKILL);
+		health_forget(health);
+	} else if (control_say(health->responder->channel, CONTROL_PING, 0, "", &err) < 0) {
+		/* A full channel is not read: the time runs. */
+		log_warning("%s", err.text);
+	}
+}
+
+int health_open(struct health *health, struct event_base *base, const struct responder_process *responder,
+	struct err *err)
+{
+	uint64_t watchdog_us = 0;
+	*health = (struct health){.responder = responder};
+	health->watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
+	/* Three beats in the time that systemd allows, so that one may be late. */
+	uint64_t every_ms = health->watched && watchdog_us / 3000 < BEAT_MS ? watchdog_us / 3000 : BEAT_MS;
+	const struct timeval every = {(time_t)every_ms / 1000, (suseconds_t)every_ms % 1000 * 1000};
+	health->on_beat = event_new(base, -1, EV_PERSIST, beat, health);
+	if (!health->on_beat || event_add(health->on_beat, &every) < 0)
+		return err_set(err, -ENOMEM, "warden: out of memory");
+	return 0;
+}
+
+void health_close(struct health *health)
+{
+	if (health->on_beat)
+		event_free(health->on_beat);
+	*health = (struct health){0};
+}
+
+void health_heard(struct health *health)
+{
+	health->heard_ms = now_ms();
+}
+
+void health_forget(struct health *health)
+{
+	health->heard_ms = 0;
+}
