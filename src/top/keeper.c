@@ -126,8 +126,7 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 		.stats = stats,
 		.kernel = kernel,
 		.conf = conf_ref(conf),
-		/* Nobody holds our own socket when we are gone; then the static wall stands. */
-		.tables = inherited >= 0 ? RULESET_OWNED : RULESET_ALL,
+		.tables = RULESET_ALL,
 	};
 	/* Devices first: what comes later is reported. */
 	int code = links_open(&keeper->links, err);
@@ -136,13 +135,20 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 	keeper->guard = guard_new(inherited, err);
 	if (!keeper->guard)
 		return -EPERM;
+	struct guard_state before;
+	code = guard_state(keeper->guard, &before, err);
+	if (code < 0)
+		return code;
+	/*
+	 * Nobody holds our own socket when we are gone; then the static wall stands. Where systemd holds it there need
+	 * be none, but one that somebody put up is kept true.
+	 */
+	if (inherited >= 0 && !before.walled)
+		keeper->tables = RULESET_OWNED;
 	keeper->rules = links_ruleset(&keeper->links, conf, keeper->tables, err);
 	if (!keeper->rules)
 		return -ENOMEM;
-	struct guard_state before;
-	code = guard_state(keeper->guard, &before, err);
-	if (code == 0)
-		code = guard_arm(keeper->guard, keeper->rules, err);
+	code = guard_arm(keeper->guard, keeper->rules, err);
 	if (code < 0)
 		return code;
 	if (!before.armed)
