@@ -38,6 +38,7 @@ class Result:
     wrong: list[str] = field(default_factory=list)  # what the client or the kernel showed and should not have
     no_divert_ms: float | None = None  # after a kill: the longest time without an answer of ours
     capture: str = ""  # the file with the frames, where something arrived
+    notes: list[str] = field(default_factory=list)  # what this machine could not show
     figures: dict[str, float] = field(default_factory=dict)  # further measures: the table shows the worst of each
 
 

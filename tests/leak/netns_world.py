@@ -15,9 +15,10 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import zones
 from campaign import Result, Void
@@ -110,6 +111,7 @@ class World:
         if not self.probe.exists():
             raise LabError(f"{self.probe}: no such program; build it, or set MXMIRAGE_BUILD to the build's directory")
         self._stack = ExitStack()
+        self._made: dict[str, Any] = {}
 
     def __enter__(self) -> World:
         with ExitStack() as stack:
@@ -128,11 +130,19 @@ class World:
                 self.servers.listen(space, port)
             self.mxmirage = Mxmirage(self.lab)
             stack.callback(self.end_mxmirage)
+            # Neighbours are found, addresses are no longer tentative: a canary is not to wait for these.
+            wait_until(lambda: not self.inverse(0.2), 10, "everything to be reached without mxmirage")
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        """What make() returned the first time: a thing that all runs of a world share."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
 
     def ip(self, space: str, *lines: str) -> None:
         self.lab.run(space, "ip", "-batch", "-", stdin="\n".join(lines) + "\n")
@@ -142,21 +152,20 @@ class World:
 
     @contextmanager
     def guarded(self, rng: random.Random, streams: list[str], space: str = HOST, foreign: str = "",
-                canary: bool = True, keep: bool = False) -> Iterator[Run]:
-        """A run from canary to inverse. foreign: rules that others have loaded before us. keep: mxmirage is not
-        started; the caller has its own way to arm."""
+                peer: bool = False, start: bool = True) -> Iterator[Run]:
+        """A run from canary to inverse. foreign: rules that others have loaded before us. peer: somebody
+        answers on port 25 of the internet in every run. Without start the caller arms, and resets the witness."""
         run = Run(self, streams, space)
         listeners: list[socket.socket] = []
         self.clean()
         try:
-            if rng.random() < PEER_SHARE:
+            if rng.random() < PEER_SHARE or peer:
                 listeners = self.servers.listen(INET, 25)
                 run.peer = True
             if foreign:
                 self.nft(foreign)
-            if canary:
-                self.canary(run)
-            if not keep:
+            self.canary(run, space, streams)
+            if start:
                 self.mxmirage.start()
                 self.witness.reset()
             yield run
@@ -170,33 +179,33 @@ class World:
             self.end_mxmirage()
             self.clean()
 
-    def canary(self, run: Run) -> None:
-        """With no rules of ours the witness must see every stream of the run."""
+    def canary(self, run: Run, space: str, streams: list[str]) -> None:
+        """With no rules of ours the witness must see every stream."""
         self.witness.reset()
-        self.lab.run(run.space, self.probe, "-n", str(CANARY_EACH), "-r", "0", "-l", "20", *run.streams)
-        addresses = [stream.rpartition("@")[2] for stream in run.streams]
+        self.lab.run(space, self.probe, "-n", str(CANARY_EACH), "-r", "0", "-l", "20", *streams)
+        addresses = [stream.rpartition("@")[2] for stream in streams]
         deadline = time.monotonic() + CANARY_S
         while missing := self.witness.missing(addresses):
             if time.monotonic() > deadline:
-                blind = [s for s in run.streams if s.rpartition("@")[2] in missing]
+                blind = [s for s in streams if s.rpartition("@")[2] in missing]
                 raise Void(f"the oracle did not see the canary: {', '.join(blind)}")
             time.sleep(0.005)
-        if sum(self.witness.seen().values()) < len(run.streams):
+        if sum(self.witness.seen().values()) < len(streams):
             raise Void(f"the oracle saw less than was sent: {self.witness.seen()}")
         run.result.canary = True
 
-    def inverse(self) -> list[str]:
+    def inverse(self, patience: float = PATIENCE_S) -> list[str]:
         """What must work, and does not."""
         lan_v4, lan_v6 = zones.LAN_ADDRESSES
         checks = [(HOST, lan_v4, 25, LAN), (HOST, lan_v6, 25, LAN),
                   (INET, SOURCES_V4[1], 25, HOST), (INET, SOURCES_V6[1], 25, HOST)]
         checks += [(HOST, address, port, INET) for port in _SUBMISSION for address in (v4(251), v6(251))]
         return [f"{space} to {address} port {port}: {said}" for space, address, port, greets in checks
-                if not (said := self._greeting(space, address, port)).startswith(f"220 {greets} ")]
+                if not (said := self.greeting(space, address, port, patience)).startswith(f"220 {greets} ")]
 
-    def _greeting(self, space: str, address: str, port: int) -> str:
+    def greeting(self, space: str, address: str, port: int, patience: float = PATIENCE_S) -> str:
         with self.lab.socket(space, address) as client:
-            client.settimeout(PATIENCE_S)
+            client.settimeout(patience)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             try:
                 client.connect((address, port))

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import threading
 
 from lab import Lab, LabError
+
+_COUNTS = re.compile(r"packets \d+ bytes \d+")  # of named counters, which "stateless" leaves in
 
 _STATELESS, _HANDLE, _JSON = 1 << 1, 1 << 3, 1 << 4
 
@@ -47,7 +50,7 @@ class Nft:
         """What nft printed; LabError when it refused."""
         done, said = self.attempt(command, flags)
         if not done:
-            raise LabError(f"nft: {command.strip()}: {said.strip()}")
+            raise LabError(f"nft: {said.strip()[:300]}")
         return said
 
     def json(self, command: str) -> list[dict]:
@@ -56,7 +59,7 @@ class Nft:
     def rules(self, family_table: str) -> str:
         """A table without its counts; empty when there is none."""
         done, said = self.attempt(f"list table {family_table}", _STATELESS)
-        return said if done else ""
+        return _COUNTS.sub("", said) if done else ""
 
     def handle(self, family: str, table: str) -> int | None:
         """What a table can be deleted by."""

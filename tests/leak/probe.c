@@ -54,6 +54,7 @@ static void print_stream(const struct stream *stream)
 static void send_all(struct stream *streams, size_t count, struct connects *connects, double rate,
 	uint64_t limit, double seconds)
 {
+	int packet_sockets[] = {-1, -1};
 	uint64_t begun = now_ns(), end = begun + (uint64_t)(seconds * 1e9), sent = 0;
 	while (!stop && now_ns() < end && sent < limit) {
 		uint64_t due =
@@ -63,7 +64,7 @@ static void send_all(struct stream *streams, size_t count, struct connects *conn
 			if (stream->kind == STREAM_CONNECT)
 				connects_begin(connects, stream);
 			else
-				raw_send(stream);
+				raw_send(stream, packet_sockets);
 		}
 		connects_reap(connects, rate > 0 && sent >= due ? PAUSE_MS : 0, TOO_OLD_NS);
 	}

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "stream.h"
 
@@ -36,17 +35,20 @@ static bool device_ready(struct stream *stream)
 	return stream->index;
 }
 
-static bool packet_open(struct stream *stream)
+/* One socket serves all streams of its kind: closing one takes the kernel longer than a run should. */
+static bool packet_open(struct stream *stream, int packet_sockets[2])
 {
 	if (!device_ready(stream))
 		return false;
-	/* Protocol 0: it receives nothing. */
-	stream->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (stream->fd < 0)
-		return false;
-	if (stream->bypass)
-		setsockopt(stream->fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on));
-	return true;
+	int *fd = &packet_sockets[stream->bypass];
+	if (*fd < 0) {
+		/* Protocol 0: it receives nothing. */
+		*fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (*fd >= 0 && stream->bypass)
+			setsockopt(*fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on));
+	}
+	stream->fd = *fd;
+	return stream->fd >= 0;
 }
 
 static ssize_t piece_send(const struct stream *stream, const struct frame *frame)
@@ -72,12 +74,13 @@ static ssize_t piece_send(const struct stream *stream, const struct frame *frame
 	return sendto(stream->fd, packet, len, 0, (struct sockaddr *)&to, sizeof(to));
 }
 
-void raw_send(struct stream *stream)
+void raw_send(struct stream *stream, int packet_sockets[2])
 {
 	if (stream->wait && !device_ready(stream))
 		return;
 	stream->sent++;
-	if (stream->fd < 0 && !(stream->kind == STREAM_PACKET ? packet_open(stream) : raw_open(stream))) {
+	if (stream->fd < 0 &&
+		!(stream->kind == STREAM_PACKET ? packet_open(stream, packet_sockets) : raw_open(stream))) {
 		stream_failed(stream, errno);
 		return;
 	}
@@ -98,7 +101,6 @@ void raw_send(struct stream *stream)
 			stream_failed(stream, error);
 			/* The device was replaced by another of its name. */
 			if (error == ENXIO || error == ENODEV) {
-				close(stream->fd);
 				stream->fd = -1;
 				stream->index = 0;
 			}

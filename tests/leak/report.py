@@ -58,7 +58,7 @@ def _row(stage: str, scenario: Scenario, outcomes: list[Outcome]) -> dict:
         "arrived": sum(arrived.values()), "arrived_by_kind": dict(arrived),
         "seconds_per_run": sum(o.seconds for o in outcomes) / len(outcomes) if outcomes else 0,
         "no_divert_ms": {"p50": percentile(gaps, 0.5), "p99": percentile(gaps, 0.99), "max": max(gaps)} if gaps else None,
-        "figures": figures,
+        "figures": figures, "notes": sorted({note for r in results for note in r.notes}),
     }
 
 
@@ -73,6 +73,8 @@ def table(all_rows: list[dict]) -> str:
             lines.append(f"    arrived: {_pairs(row['arrived_by_kind'])}")
         if row and row["figures"]:
             lines.append(f"    worst: {_pairs(row['figures'])}")
+        for note in row["notes"] if row else ():
+            lines.append(f"    not shown: {note}")
         if row and row["skipped"]:
             lines.append(f"    skipped: {row['skipped']}")
     return "\n".join(lines)

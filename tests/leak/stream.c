@@ -54,7 +54,8 @@ static bool option_parse(struct stream *stream, const char *name, const char *va
 		const char *name;
 		bool *at;
 	} switches[] = {{"mptcp", &stream->mptcp}, {"fastopen", &stream->fastopen},
-		{"nodefrag", &stream->nodefrag}, {"bypass", &stream->bypass}, {"wait", &stream->wait}};
+		{"nodefrag", &stream->nodefrag}, {"bypass", &stream->bypass}, {"wait", &stream->wait},
+		{"unbound", &stream->unbound}};
 	for (size_t i = 0; i < sizeof(switches) / sizeof(switches[0]) && !value; i++)
 		if (strcmp(name, switches[i].name) == 0)
 			return *switches[i].at = true;

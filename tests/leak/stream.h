@@ -3,7 +3,7 @@
  *
  *   KIND[,OPTION[=VALUE]]...@ADDRESS
  *
- *   connect   a TCP socket. mptcp, fastopen, dev=NAME, mark=N, src=ADDRESS
+ *   connect   a TCP socket. mptcp, fastopen, dev=NAME (unbound: as the scope alone), mark=N, src=ADDRESS
  *   raw       a raw socket with a header of its own. nodefrag, mark=N, src=ADDRESS
  *   packet    a packet socket. dev=NAME (needed), bypass (no queueing discipline), tags=N, src=ADDRESS,
  *             wait (for the device to appear; then TCP's sequence numbers are microseconds since it did)
@@ -34,7 +34,7 @@ struct stream {
 	struct frame_spec frame; /* also holds family, addresses and ports of a connection */
 	char device[IF_NAMESIZE];
 	uint32_t mark;
-	bool mapped, mptcp, fastopen, nodefrag, bypass, wait, has_source;
+	bool mapped, mptcp, fastopen, nodefrag, bypass, wait, unbound, has_source;
 	int fd;         /* of raw and packet */
 	unsigned index; /* of the device */
 	uint64_t since; /* when the awaited device appeared, in ns */
@@ -49,8 +49,9 @@ void stream_failed(struct stream *stream, int error);
 
 uint64_t now_ns(void);
 
-/* raw.c: sends one probe of a raw or packet stream; opens its socket at the first. */
-void raw_send(struct stream *stream);
+/* raw.c: sends one probe of a raw or packet stream; opens its socket at the first. packet_sockets: without and
+ * with bypass, -1 as long as there is none. */
+void raw_send(struct stream *stream, int packet_sockets[2]);
 
 /* connect.c: connections in the making, of all streams. */
 struct connects;
