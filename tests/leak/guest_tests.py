@@ -8,7 +8,7 @@ from campaign import Result
 from guest_world import GuestWorld, build_directory
 from lab import HOST
 
-PROGRAMS = ("test_encode", "test_plan", "test_guard", "test_guard_effect", "test_origdst")
+PROGRAMS = ("test_encode", "test_plan", "test_guard", "test_guard_effect", "test_links", "test_origdst")
 
 
 def tests(world: GuestWorld, rng: random.Random) -> Result:
