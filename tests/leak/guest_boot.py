@@ -27,7 +27,7 @@ def boot(world: GuestWorld, rng: random.Random) -> Result:
 
 def _canary(world: GuestWorld) -> None:
     """The same boot without mxmirage: the oracle must see probes of both families, or the scenario is blind."""
-    world.shell("systemctl enable guest-probe; sync")
+    world.shell("systemctl enable guest-probe doors; sync")
     guest = world.lab.guest
     boot = guest.boot_id()
     world.shell("systemctl reboot --no-block")

@@ -81,7 +81,7 @@ def _by_hand(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
 
 def _power_loss(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
     """The reset button, with probes from the first moment of the boot."""
-    world.shell("systemctl enable mxmirage guest-probe; sync")
+    world.shell("systemctl enable mxmirage guest-probe doors; sync")
     boot = world.lab.guest.boot_id()
     world.lab.guest.reset()
     world.expect_booted(boot, "after the power loss")
