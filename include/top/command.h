@@ -23,13 +23,14 @@ enum option_bit {
 		1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
+	OPTION_STATIC = 1 << 11,
 };
 
 struct options {
 	const char *conf_file;                     /* -c, else CONF_PATH_DEFAULT */
 	const char *socket;                        /* --socket, else NULL: as the configuration says */
 	const char *classes_file, *responses_file; /* else NULL */
-	bool json, no_divert, disarm_on_exit, dry_run;
+	bool json, no_divert, disarm_on_exit, dry_run, wall;
 	unsigned rows;         /* -n; 0 = all */
 	const char *from, *to; /* NULL where not given, as are the next */
 	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action;

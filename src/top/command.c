@@ -17,7 +17,7 @@ static const struct command commands[] = {
 	{"check", "[FILE]", "validate the configuration; with --dry-run print the rules it asks for",
 		OPTION_CONF | OPTION_DRY_RUN, 0, 1, command_check},
 	{"guard", "arm|disarm|status", "the rules alone: load them, take them down on purpose, show them",
-		OPTION_CONF | OPTION_JSON, 1, 1, command_guard},
+		OPTION_CONF | OPTION_JSON | OPTION_STATIC, 1, 1, command_guard},
 	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
 	{"providers", "", "the counts by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
@@ -44,6 +44,7 @@ enum long_option {
 	LONG_NO_DIVERT,
 	LONG_DISARM_ON_EXIT,
 	LONG_DRY_RUN,
+	LONG_STATIC,
 	LONG_CLASSES,
 	LONG_RESPONSES,
 	LONG_HELP,
@@ -75,6 +76,8 @@ static const struct {
 		"a plain sink on the listener ports: no rules, no root"},
 	{OPTION_DISARM_ON_EXIT, {"disarm-on-exit", no_argument, NULL, LONG_DISARM_ON_EXIT},
 		"--disarm-on-exit", "take the rules down at an orderly stop"},
+	{OPTION_STATIC, {"static", no_argument, NULL, LONG_STATIC}, "--static",
+		"arm: the static wall, which belongs to nobody, also where systemd runs"},
 	{OPTION_DRY_RUN, {"dry-run", no_argument, NULL, LONG_DRY_RUN}, "--dry-run",
 		"print the rules that would be loaded"},
 	{OPTION_PEERS, {"from", required_argument, NULL, LONG_FROM}, "--from IP", "the sender's address"},
@@ -195,6 +198,9 @@ static int parse(const struct command *command, int argc, char **argv, struct op
 			break;
 		case LONG_DISARM_ON_EXIT:
 			options->disarm_on_exit = true;
+			break;
+		case LONG_STATIC:
+			options->wall = true;
 			break;
 		case LONG_DRY_RUN:
 			options->dry_run = true;

@@ -50,15 +50,15 @@ static enum exit_code arm_by_systemd(const struct options *options)
 }
 
 /*
- * At boot nobody reads what is wrong with the file, and the network comes up whatever is said: what stands stays,
+ * At boot and at shutdown nobody reads what is wrong with the file, and the network comes up whatever is said: what stands stays,
  * and where nothing stands the port is shut as the defaults have it, without an exclusion. NULL: what stands stays.
  */
-static struct conf *conf_at_boot(struct guard *guard, const char *file, const struct err *mistake)
+static struct conf *conf_at_boot(struct guard *guard, bool wall, const char *file, const struct err *mistake)
 {
 	struct guard_state state;
 	struct err err;
 	fprintf(stderr, "%s\n", mistake->text);
-	if (guard_state(guard, &state, &err) == 0 && state.armed) {
+	if (!wall && guard_state(guard, &state, &err) == 0 && state.armed) {
 		fprintf(stderr, "mxmirage: the rules that stand are kept; put the file right and restart\n");
 		return NULL;
 	}
@@ -75,8 +75,8 @@ static enum exit_code arm(struct guard *guard, bool owned, const struct options 
 {
 	struct err err;
 	struct conf *conf = conf_read(options, &err);
-	if (!conf && owned) {
-		conf = conf_at_boot(guard, options->conf_file, &err);
+	if (!conf && (owned || options->wall)) {
+		conf = conf_at_boot(guard, options->wall, options->conf_file, &err);
 		if (!conf)
 			return EXIT_CODE_OK;
 	} else if (!conf) {
@@ -164,7 +164,8 @@ enum exit_code command_guard(const struct command *command, const struct options
 		return EXIT_CODE_PRIVILEGE;
 	}
 	/* Of another file systemd's unit knows nothing. */
-	bool as_installed = inherited < 0 && strcmp(options->conf_file, CONF_PATH_DEFAULT) == 0;
+	bool as_installed =
+		inherited < 0 && !options->wall && strcmp(options->conf_file, CONF_PATH_DEFAULT) == 0;
 	if (strcmp(what, "arm") == 0 && as_installed && units_known())
 		code = arm_by_systemd(options);
 	else if (strcmp(what, "arm") == 0)

@@ -26,6 +26,7 @@
 #define STABLE_S         5
 #define RESTART_FIRST_MS 100
 #define RESTART_MAX_MS   5000
+#define FAILED_START_S   1
 /* How long the responder may take to say goodbye to its sessions. */
 static const struct timeval stop_patience = {5, 0};
 
@@ -382,6 +383,9 @@ int warden_run(const struct warden_options *options)
 	if (code < 0) {
 		log_error("%s", err.text);
 		warden_done(&warden);
+		/* Who supervises us starts us again at once, as it should after a crash; this would fail again. */
+		if (getenv("NOTIFY_SOCKET"))
+			sleep(FAILED_START_S);
 		return exit_code_of(code);
 	}
 	warden_start_responder(&warden);

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import threading
 import time
 import unittest
@@ -12,7 +10,8 @@ from collections.abc import Callable
 
 import scene
 import zones
-from lab import HOST, wait_until
+from knocks import Knocks
+from lab import wait_until
 from postfix import MailLog
 from world import World
 
@@ -29,9 +28,7 @@ class Load:
         self._world = world
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._inject)
-        self._knocker = world.lab.start_python(
-            HOST, "knock.py", str(KNOCKS_PER_SECOND), *zones.internet_addresses(),
-            stdout=subprocess.PIPE, text=True)
+        self._knocks = Knocks(world.lab, KNOCKS_PER_SECOND)
         self.injected = 0
 
     def _inject(self) -> None:
@@ -44,13 +41,14 @@ class Load:
 
     def __enter__(self) -> Load:
         self._thread.start()
+        self._knocks.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._knocker.terminate()
-        self.knocks = json.loads(self._knocker.communicate(timeout=20)[0])
+        self._knocks.__exit__()
+        self.knocks = self._knocks.said
 
 
 class KillTest(unittest.TestCase):

@@ -1,6 +1,6 @@
 """knock.py RATE ADDRESS...: opens RATE connections a second to port 25 of the addresses in turn, keeps
 each for a moment and resets it, until SIGTERM
-or for five minutes at most; then prints {"started", "connected", "seconds"}.
+or for five minutes at most; prints a line when it begins, and at last {"started", "connected", "seconds"}.
 
 A prober has to hit the short moments: it never waits for an answer before it opens the next one.
 """
@@ -56,6 +56,7 @@ def main() -> None:
         knocker.stop = True
 
     signal.signal(signal.SIGTERM, stop)
+    print("begun", flush=True)
     start = now = time.monotonic()
     while not knocker.stop and now - start < LIMIT:
         due = int((now - start) * rate)

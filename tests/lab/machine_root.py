@@ -4,16 +4,20 @@ managers that it has to live with. Made once by mmdebstrap, for each list of pac
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import LabError
 
 ROOT = Path(__file__).resolve().parents[2]
+DIRECTORY = ROOT / "build-machine"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 # systemd with what it needs to boot, the firewall managers, and the tools of the tests.
@@ -23,13 +27,34 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "nftables", "iptables", "firewall
 KEEP = 2
 
 
+def build_directory() -> Path:
+    return Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build"))
+
+
+@functools.cache
 def package_file() -> Path:
-    """The package under test, from the build directory that MXMIRAGE_BUILD names."""
-    build = Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build"))
-    files = sorted(build.glob("mxmirage_*_*.deb"), key=lambda path: path.stat().st_mtime)
-    if not files:
-        raise LabError(f"{build}: there is no package; make it by `cmake --build {build} --target package`")
-    return files[-1]
+    """The package under test, made anew where it is older than what goes into it."""
+    build = build_directory()
+    with _lock():
+        package = _newest(build)
+        sources = (build / "mxmirage", *(ROOT / "systemd").iterdir(), *(ROOT / "packaging").iterdir())
+        if not package or any(path.stat().st_mtime > package.stat().st_mtime for path in sources):
+            _run("cmake", "--build", build, "--target", "package")
+            package = _newest(build)
+    return package
+
+
+def _newest(build: Path) -> Path | None:
+    return max(build.glob("mxmirage_*_*.deb"), key=lambda path: path.stat().st_mtime, default=None)
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """One process at a time makes what all use."""
+    DIRECTORY.mkdir(exist_ok=True)
+    with (DIRECTORY / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def dependencies(package: Path) -> list[str]:
@@ -42,11 +67,8 @@ def machine_root(package: Path) -> Path:
     """Where it is; makes it first, which takes a minute and needs the network."""
     packages = sorted({*PACKAGES, *dependencies(package)})
     key = hashlib.sha256(" ".join((SUITE, *packages)).encode()).hexdigest()[:12]
-    directory = ROOT / "build-machine"
-    directory.mkdir(exist_ok=True)
-    root = directory / key
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    root = DIRECTORY / key
+    with _lock():
         if not root.exists():
             _make(root, packages)
     return root

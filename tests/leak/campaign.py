@@ -48,6 +48,7 @@ class Scenario:
     name: str
     function: Callable[[Any, random.Random], Result]
     chunk: int = 25  # runs that share a world
+    seconds_max: int = 60  # a run that takes longer is void
 
 
 @dataclass

@@ -13,6 +13,8 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import queue
+import signal
 import sys
 import time
 import traceback
@@ -77,6 +79,8 @@ def run_task(task: Task, module: ModuleType, seed: int, outcomes: multiprocessin
 def run_once(scenario: Scenario, stage: str, world: object, seed: int, run: int) -> Outcome:
     began = time.monotonic()
     outcome = Outcome(stage, scenario.number, run, 0)
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(scenario.seconds_max)
     try:
         outcome.result = scenario.function(world, generator(seed, stage, scenario.number, run))
     except Skip as reason:
@@ -85,8 +89,14 @@ def run_once(scenario: Scenario, stage: str, world: object, seed: int, run: int)
         outcome.void = str(reason)
     except Exception:  # noqa: BLE001
         outcome.void = traceback.format_exc()
+    finally:
+        signal.alarm(0)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError("the run takes too long")
 
 
 def work(tasks: multiprocessing.Queue, seed: int, outcomes: multiprocessing.Queue) -> None:
@@ -105,7 +115,12 @@ def run_tasks(tasks: list[Task], jobs: int, seed: int, show: Callable[[Outcome],
         todo.put(task)
     outcomes, ended = [], 0
     while ended < jobs:
-        outcome = done.get()
+        try:
+            outcome = done.get(timeout=5)
+        except queue.Empty:
+            if not any(worker.is_alive() for worker in workers):
+                raise SystemExit("leak: a worker died; what it did is lost") from None
+            continue
         if outcome is None:
             ended += 1
         else:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 
 from campaign import Result
@@ -79,7 +77,7 @@ def _crash_loop(world: QaMachine) -> None:
     """As fast as it comes back: systemd's usual limit is 5 starts in 10 seconds."""
     for _ in range(CRASHES):
         wait_until(lambda: world.machine.pid(SERVICE), 10, "the service to come back")
-        os.kill(world.machine.pid(SERVICE), signal.SIGKILL)
+        world.kill(world.machine.pid(SERVICE))
     world.expect_back()
 
 

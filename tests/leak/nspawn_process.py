@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from pathlib import Path
 
@@ -26,9 +24,7 @@ def kill(world: QaMachine, rng: random.Random) -> Result:
             time.sleep(rng.uniform(0.1, 0.4))
             with world.greetings():
                 warden, responder = world.machine.pid(SERVICE), world.machine.responder()
-                for pid in rng.choice(((warden,), (responder,), (warden, responder), (responder, warden))):
-                    if pid:
-                        os.kill(pid, signal.SIGKILL)
+                world.kill(*rng.choice(((warden,), (responder,), (warden, responder), (responder, warden))))
                 world.expect_back()
         world.machine.systemctl("stop", SERVICE)
         time.sleep(0.5)
@@ -73,8 +69,7 @@ def _threads(world: QaMachine) -> None:
     """Not one more process or thread for the service: then none at its start."""
     for pid in filter(None, (world.machine.pid(SERVICE), world.machine.responder())):
         _limit(world, pid, "nproc", 1)
-    if responder := world.machine.responder():
-        os.kill(responder, signal.SIGKILL)  # and no other can be forked
+    world.kill(world.machine.responder())  # and no other can be forked
     time.sleep(0.5)
     _with_limit(world, "TasksMax=1")
 

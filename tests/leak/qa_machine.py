@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import zones
 from campaign import Result, Void
+from knocks import Knocks
 from lab import HOST, INET, LAN, LAN_GATEWAY_V4, Lab, LabError, wait_until
 from machine import Machine
 from oracle import Oracle
@@ -76,6 +78,14 @@ class QaMachine:
         self.machine.boot()
         self.machine.systemctl("enable", "--now", "mxmirage")
 
+    def kill(self, *pids: int) -> None:
+        """SIGKILL to those that are there still; returns when they are gone."""
+        for pid in filter(None, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in filter(None, pids):
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10, f"process {pid} to be gone")
+
     def expect(self, holds: object, text: str) -> None:
         if not holds:
             self.result.wrong.append(text)
@@ -105,14 +115,10 @@ class QaMachine:
     @contextmanager
     def probes(self) -> Iterator[None]:
         """Connections to MX hosts of both families across whatever happens in between."""
-        knocker = self.lab.start_python(HOST, "knock.py", str(PROBES_PER_SECOND), *zones.internet_addresses(),
-                                        stdout=subprocess.PIPE, text=True)
-        try:
+        with Knocks(self.lab, PROBES_PER_SECOND) as knocks:
             yield
-        finally:
-            knocker.terminate()
-            said = json.loads(knocker.communicate(timeout=30)[0])
-            self.result.sent += said["started"]
+        said = knocks.said
+        self.result.sent += said["started"]
         if said["started"] < BELIEVED_PER_SECOND * said["seconds"]:
             raise Void(f"{said['started']} probes in {said['seconds']:.1f} s are too few")
 

@@ -16,12 +16,12 @@ JOBS = 2  # machines side by side
 _worlds = itertools.count()
 
 SCENARIOS = [
-    Scenario(9, "warden, responder or both killed, and the rules flushed", nspawn_process.kill, chunk=1),
-    Scenario(21, "nftables.service, firewalld and ufw beside it", nspawn_managers.managers, chunk=1),
-    Scenario(22, "package installed, upgraded, downgraded, removed", nspawn_package.package, chunk=1),
-    Scenario(23, "boot, shutdown, reboot, power loss, crash loop", nspawn_boot.boot, chunk=1),
-    Scenario(24, "no memory, no descriptors, no threads", nspawn_process.starve, chunk=1),
-    Scenario(27, "each way to lose the owner's socket", nspawn_socket.lose, chunk=1),
+    Scenario(9, "warden, responder or both killed, and the rules flushed", nspawn_process.kill, chunk=1, seconds_max=180),
+    Scenario(21, "nftables.service, firewalld and ufw beside it", nspawn_managers.managers, chunk=1, seconds_max=180),
+    Scenario(22, "package installed, upgraded, downgraded, removed", nspawn_package.package, chunk=1, seconds_max=180),
+    Scenario(23, "boot, shutdown, reboot, power loss, crash loop", nspawn_boot.boot, chunk=1, seconds_max=180),
+    Scenario(24, "no memory, no descriptors, no threads", nspawn_process.starve, chunk=1, seconds_max=180),
+    Scenario(27, "each way to lose the owner's socket", nspawn_socket.lose, chunk=1, seconds_max=180),
 ]
 
 

@@ -91,7 +91,8 @@ class Witness:
                 self._take()
 
     def _take(self) -> None:
-        while True:
+        """No more than is kept at a time: a storm has no end."""
+        for _ in range(_KEPT_FRAMES):
             try:
                 data, (device, _, kind, *_) = self._socket.recvfrom(2048)
             except BlockingIOError:
