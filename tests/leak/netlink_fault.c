@@ -5,7 +5,7 @@
  *   die       the process is killed before the call
  *   die-after ... after it
  *   short     a send or receive takes but half
- *   lost      a send is done and its answers are thrown away; a receive's datagram is
+ *   lost      a send is done and its answers are thrown away; a receive's datagram is, unless it is part of a listing
  *   ENOBUFS, EPERM, EAGAIN, EINTR, ENOMEM  the call is not made and fails with that
  *
  * Each call adds its name to the file LEAK_FAULT_LOG. A process that was started by the one with the fault does
@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -155,6 +156,16 @@ static void drain(int fd)
 	errno = saved;
 }
 
+/* Listings wait for their reader: the kernel does not lose them. */
+static bool is_listing(const struct msghdr *message, ssize_t len)
+{
+	struct nlmsghdr head;
+	if (len < (ssize_t)sizeof(head) || message->msg_iov[0].iov_len < sizeof(head))
+		return false;
+	memcpy(&head, message->msg_iov[0].iov_base, sizeof(head));
+	return head.nlmsg_flags & NLM_F_MULTI;
+}
+
 ssize_t sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to, socklen_t to_len)
 {
 	const char *fault = is_netlink(fd) ? fault_now("sendto") : NULL;
@@ -187,7 +198,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	if (fails(fault))
 		return -1;
 	ssize_t got = receive(fd, message, flags);
-	if (is(fault, "lost") && got >= 0)
+	if (is(fault, "lost") && got >= 0 && !is_listing(message, got))
 		got = receive(fd, message, flags);
 	if (is(fault, "short") && got > 0) {
 		got /= 2;

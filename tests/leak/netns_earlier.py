@@ -127,7 +127,7 @@ def conntrack_trouble(world: World, rng: random.Random) -> Result:
         how = "flushed"
     own = world.mxmirage.file.read_text()
     if how == "no ports left":
-        world.mxmirage.file.write_text(own.replace('"4025-4032"', "4025"))
+        world.mxmirage.file.write_text(own.replace('"4025-4032"', '"4025"'))
     streams = [f"connect,src={SOURCES_V4[0]}@{v4(1)}", f"connect,mark=7,src={SOURCES_V4[0]}@{v4(2)}",
                f"raw,src={SOURCES_V4[0]}@{v4(3)}"] if how == "no ports left" else CONNECTS
     try:

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from campaign import Result, Scenario, Void
@@ -19,9 +20,9 @@ STREAMS = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"connect,dev=wan@{v4(2)}", f
 DEATHS = ("die", "die-after")
 FAILURES = ("ENOBUFS", "EPERM", "EAGAIN", "EINTR", "ENOMEM", "short", "lost")
 # Of the calls, so many a run: all have had their turn many times after some dozens of runs.
-BY_HAND_POINTS = 40
+BY_HAND_POINTS = 16
 DAEMON_POINTS = 6
-FROM_NOTHING_POINTS = 6
+FROM_NOTHING_POINTS = 4
 CALLS_MAX = 2000  # a fault that makes it go round and round shows here
 READY_S = 10
 # Who owns a table is no part of what it says.
@@ -105,32 +106,41 @@ def _judge(run: Run, what: str, tables: dict[str, str], allowed: list[dict[str, 
 def installation(world: World, rng: random.Random, faults: tuple[str, ...]) -> Result:
     with world.guarded(rng, STREAMS, start=False) as run:
         installer = Installer(run)
-        whole = []
-        for file in installer.files:
-            if installer.arm(file) != 0:
-                raise Void("mxmirage guard arm fails without a fault")
-            whole.append(installer.tables())
-        if not whole[0] or whole[0] == whole[1]:
-            raise Void("the two configurations give the same rules")
-        world.witness.reset()
+        by_hand = _whole(installer, lambda file: installer.arm(file) == 0)
+        hand_calls = len(installer.calls())
         stands = 1
+        world.witness.reset()
         with run.probing():
-            calls = len(installer.calls())
-            for at in _points(rng, calls, BY_HAND_POINTS):
-                stands = _by_hand(installer, whole, stands, rng.choice(faults), at)
-            calls_of_run = _daemon_calls(installer, stands)
-            for at in _points(rng, calls_of_run, DAEMON_POINTS):
-                stands = _by_daemon(installer, whole, stands, rng.choice(faults), at)
+            for at in _points(rng, hand_calls, BY_HAND_POINTS):
+                stands = _by_hand(installer, by_hand, stands, rng.choice(faults), at)
+            # A daemon's tables are more than those that are armed by hand.
+            by_daemon = _whole(installer, installer.start)
+            daemon_calls = len(installer.calls())
+            stands = 1
+            for at in _points(rng, daemon_calls, DAEMON_POINTS):
+                stands = _by_daemon(installer, by_daemon, stands, rng.choice(faults), at)
         time.sleep(0.02)
         arrived = world.witness.seen()
-        for at in _points(rng, calls, FROM_NOTHING_POINTS):
-            _from_nothing(installer, whole[0], rng.choice(faults), at)
+        for at in _points(rng, hand_calls, FROM_NOTHING_POINTS):
+            _from_nothing(installer, by_hand[0], rng.choice(faults), at)
         world.clean()
-        run.result.figures["calls of arming"] = calls
-        run.result.figures["calls of starting"] = calls_of_run
+        run.result.figures["calls of arming"] = hand_calls
+        run.result.figures["calls of starting"] = daemon_calls
         if not arrived:
             world.witness.reset()
     return run.result
+
+
+def _whole(installer: Installer, arm: Callable[[Path], bool]) -> list[dict[str, str]]:
+    """What stands after each of the two configurations, without a fault; the second stands at the end."""
+    whole = []
+    for file in installer.files:
+        if not arm(file):
+            raise Void("mxmirage cannot arm without a fault")
+        whole.append(installer.tables())
+    if not whole[0] or any(whole[0].get(name) == rules for name, rules in whole[1].items()):
+        raise Void("the two configurations give the same rules")
+    return whole
 
 
 def _points(rng: random.Random, calls: int, at_most: int) -> list[int]:
@@ -145,12 +155,6 @@ def _by_hand(installer: Installer, whole: list[dict[str, str]], stands: int, fau
         _judge(installer.run, f"{what}, which said it was done", tables, [whole[1 - stands]])
     _judge(installer.run, what, tables, whole)
     return 1 if tables == whole[1] else 0
-
-
-def _daemon_calls(installer: Installer, stands: int) -> int:
-    if not installer.start(installer.files[stands]):
-        raise Void("mxmirage does not start without a fault")
-    return len(installer.calls())
 
 
 def _by_daemon(installer: Installer, whole: list[dict[str, str]], stands: int, fault: str, at: int) -> int:

@@ -51,13 +51,20 @@ static bool packet_open(struct stream *stream, int packet_sockets[2])
 	return stream->fd >= 0;
 }
 
+static uint16_t protocol_of(const struct stream *stream)
+{
+	if (stream->protocol >= 0)
+		return (uint16_t)stream->protocol;
+	if (stream->frame.tags)
+		return ETH_P_8021Q;
+	return stream->frame.family == AF_INET ? ETH_P_IP : ETH_P_IPV6;
+}
+
 static ssize_t piece_send(const struct stream *stream, const struct frame *frame)
 {
 	if (stream->kind == STREAM_PACKET) {
 		struct sockaddr_ll to = {.sll_family = AF_PACKET,
-			.sll_protocol = htons(stream->frame.tags                ? ETH_P_8021Q
-					      : stream->frame.family == AF_INET ? ETH_P_IP
-										: ETH_P_IPV6),
+			.sll_protocol = htons(protocol_of(stream)),
 			.sll_ifindex = (int)stream->index,
 			.sll_halen = 6};
 		memset(to.sll_addr, 0xff, 6);

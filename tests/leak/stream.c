@@ -71,6 +71,8 @@ static bool option_parse(struct stream *stream, const char *name, const char *va
 		stream->mark = (uint32_t)number;
 	else if (strcmp(name, "tags") == 0)
 		stream->frame.tags = (unsigned)number;
+	else if (strcmp(name, "proto") == 0)
+		stream->protocol = number;
 	else if (strcmp(name, "dev") == 0)
 		snprintf(stream->device, sizeof(stream->device), "%s", value);
 	else if (strcmp(name, "src") == 0)
@@ -88,7 +90,8 @@ static bool option_parse(struct stream *stream, const char *name, const char *va
 
 int stream_parse(struct stream *stream, char *word)
 {
-	*stream = (struct stream){.word = strdup(word), .fd = -1, .frame = {.to_port = PORT, .flags = 0x02}};
+	*stream = (struct stream){
+		.word = strdup(word), .fd = -1, .protocol = -1, .frame = {.to_port = PORT, .flags = 0x02}};
 	char *address = strrchr(word, '@'), *rest = word;
 	if (!address || !stream->word)
 		goto bad;

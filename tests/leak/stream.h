@@ -6,6 +6,7 @@
  *   connect   a TCP socket. mptcp, fastopen, dev=NAME (unbound: as the scope alone), mark=N, src=ADDRESS
  *   raw       a raw socket with a header of its own. nodefrag, mark=N, src=ADDRESS
  *   packet    a packet socket. dev=NAME (needed), bypass (no queueing discipline), tags=N, src=ADDRESS,
+ *             proto=N (what the sender says that the frame is; a lie, as a rule),
  *             wait (for the device to appear; then TCP's sequence numbers are microseconds since it did)
  *
  * and for all: port=N (25), sport=N; for the latter two flags=syn|ack|rst|fin|synack and
@@ -36,6 +37,7 @@ struct stream {
 	uint32_t mark;
 	bool mapped, mptcp, fastopen, nodefrag, bypass, wait, unbound, has_source;
 	int fd;         /* of raw and packet */
+	int protocol;   /* that a frame's sender claims; -1: the true one */
 	unsigned index; /* of the device */
 	uint64_t since; /* when the awaited device appeared, in ns */
 	uint64_t sent;
