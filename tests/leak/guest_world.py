@@ -150,7 +150,7 @@ class GuestWorld:
     def expect_back(self, when: str, seconds: float = PATIENCE) -> None:
         """What is diverted is greeted."""
         try:
-            wait_until(lambda: self._says(HOST, f"{V4_PEER}/25")[0].startswith(GREETING), seconds, "a greeting")
+            wait_until(lambda: self.says(HOST, f"{V4_PEER}/25")[0].startswith(GREETING), seconds, "a greeting")
         except LabError:
             said = self.shell("systemctl status mxmirage mxmirage-guard.service mxmirage-guard.socket --no-pager | tail -40",
                               check=False)
@@ -190,7 +190,7 @@ class GuestWorld:
 
     def expect_open_ways(self) -> None:
         for space, targets in ((HOST, _OUT), (INET, _IN)):
-            for target, said in zip(targets, self._says(space, *targets), strict=True):
+            for target, said in zip(targets, self.says(space, *targets), strict=True):
                 if not said.startswith(GREETING):
                     self.result.inverse.append(f"{self.lab.kernel}: from {space} to {target}: {said}")
         # What the host's own mail server answers to the internet comes from port 25, and was meant to.
@@ -199,7 +199,7 @@ class GuestWorld:
             self.expect(False, f"with mail from the internet the oracle saw {seen}")
         self.oracle.reset()
 
-    def _says(self, space: str, *targets: str) -> list[str]:
+    def says(self, space: str, *targets: str) -> list[str]:
         """What is said first there, or why nothing."""
         return self.lab.run(space, sys.executable, _REACH, "5", *targets).stdout.splitlines()
 
