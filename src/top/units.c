@@ -9,26 +9,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* systemd's own, for root: it is there before the message bus is, and when that is not installed. */
-#define SYSTEMD_ADDRESS "unix:path=/run/systemd/private"
-#define SYSTEMD         "org.freedesktop.systemd1"
-#define MANAGER         "/org/freedesktop/systemd1", SYSTEMD ".Manager"
-#define UNIT_DAEMON     "mxmirage.service"
-#define UNIT_GUARD      "mxmirage-guard.service"
-#define UNIT_SOCKET     "mxmirage-guard.socket"
-/* Longer than systemd waits for a service to stop. */
-#define PATIENCE_STEPS   600
-#define PATIENCE_STEP_NS 200000000
+#include "systemd_bus.h"
 
-static sd_bus *bus_open(void)
-{
-	sd_bus *bus = NULL;
-	if (sd_bus_new(&bus) < 0)
-		return NULL;
-	if (sd_bus_set_address(bus, SYSTEMD_ADDRESS) < 0 || sd_bus_start(bus) < 0)
-		return sd_bus_unref(bus);
-	return bus;
-}
+#define SYSTEMD     "org.freedesktop.systemd1"
+#define MANAGER     "/org/freedesktop/systemd1", SYSTEMD ".Manager"
+#define UNIT_DAEMON "mxmirage.service"
+#define UNIT_GUARD  "mxmirage-guard.service"
+#define UNIT_SOCKET "mxmirage-guard.socket"
+/* Longer than systemd waits for a service to stop. */
+#define PATIENCE_STEPS   6000
+#define PATIENCE_STEP_NS 20000000
 
 static int failed(int code, const char *what, const char *unit, sd_bus_error *error, struct err *err)
 {
@@ -120,7 +110,7 @@ bool units_known(void)
 {
 	if (geteuid() != 0 || sd_booted() <= 0 || !network_is_systemds())
 		return false;
-	sd_bus *bus = bus_open();
+	sd_bus *bus = systemd_bus_open();
 	/* Loads the unit, if it was not needed so far. */
 	bool known = bus && unit_is(bus, UNIT_SOCKET, "LoadState", "loaded");
 	sd_bus_flush_close_unref(bus);
@@ -129,9 +119,9 @@ bool units_known(void)
 
 int units_arm(struct err *err)
 {
-	sd_bus *bus = bus_open();
+	sd_bus *bus = systemd_bus_open();
 	if (!bus)
-		return err_set(err, -ECONNREFUSED, "systemd: does not answer at " SYSTEMD_ADDRESS);
+		return err_set(err, -ECONNREFUSED, "systemd: does not answer");
 	int code = unit_ask(bus, "StartUnit", UNIT_GUARD, err);
 	if (code == 0 && !unit_is(bus, UNIT_GUARD, "ActiveState", "active"))
 		code = err_set(err, -EIO,
@@ -145,9 +135,9 @@ int units_arm(struct err *err)
 int units_disarm(struct units_left *left, struct err *err)
 {
 	static const char *const order[] = {UNIT_DAEMON, UNIT_GUARD, UNIT_SOCKET};
-	sd_bus *bus = bus_open();
+	sd_bus *bus = systemd_bus_open();
 	if (!bus)
-		return err_set(err, -ECONNREFUSED, "systemd: does not answer at " SYSTEMD_ADDRESS);
+		return err_set(err, -ECONNREFUSED, "systemd: does not answer");
 	int code = 0;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && code == 0; i++)
 		code = unit_ask(bus, "StopUnit", order[i], err);

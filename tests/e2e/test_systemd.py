@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import scene  # noqa: F401 (the way to the lab's modules)
+import scene  # noqa: F401 (finds the lab's modules)
 from knocks import Knocks
 from lab import HOST, Lab, wait_until
 from machine import Machine
@@ -154,7 +154,8 @@ class SystemdTest(unittest.TestCase):
         self.start()
         responder, warden = self.machine.responder(), self.machine.pid(SERVICE)
         for pid, name, allowed in ((responder, "responder", 0), (warden, "warden", CAP_NET_ADMIN)):
-            status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            status = dict(line.split(":\t") for line in lines if ":\t" in line)
             self.assertNotIn("0", status["Uid"].split(), name)
             self.assertEqual(status["NoNewPrivs"], "1", name)
             for of in ("CapEff", "CapPrm"):
@@ -162,6 +163,18 @@ class SystemdTest(unittest.TestCase):
             for of in ("CapInh", "CapBnd", "CapAmb"):
                 self.assertEqual(int(status[of], 16), 0, f"{name}: {of}")
             self.assertEqual(status["Seccomp"], "2", name)
+
+    def test_removed_leaves_the_static_wall(self) -> None:
+        """The one that stands for itself: of another file than the unit's."""
+        self.machine.run("sh", "-c", "echo >/root/other.toml; mxmirage guard arm -c /root/other.toml")
+        self.assertEqual(self.machine.show(SOCKET, "ActiveState"), "inactive")
+        with self.knock():
+            said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
+            time.sleep(0.3)
+        opens = re.findall(r"^ {4}(.+)$", said, re.MULTILINE)
+        self.machine.run("sh", "-c", "\n".join(opens), check=False)
+        self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "", "what the removal says does not open")
+        self.machine.install()
 
     def test_shutdown_and_boot(self) -> None:
         self.start()

@@ -1,4 +1,4 @@
-"""doors.py PORT...: accepts on these ports of all addresses of both families and greets, so that it shows whether a way is open."""
+"""doors.py PORT...: accepts on these ports of all addresses and greets: shows whether a way is open."""
 
 import asyncio
 import sys

@@ -11,7 +11,8 @@ from qa_machine import QaMachine
 
 SERVICE, GUARD, SOCKET = "mxmirage.service", "mxmirage-guard.service", "mxmirage-guard.socket"
 FILE = f"/lib/systemd/system/{SOCKET}"
-ASKED = 20000
+NETFILTER = "12"  # as /proc/net/netlink has the family
+ASKED = 150000
 # Asks the kernel through the owner's socket, and reads none of the answers.
 NOISE = f"""import os, socket, struct
 sock = socket.socket(fileno=3)
@@ -67,6 +68,9 @@ def _start_limit(world: QaMachine) -> None:
 def _unread(world: QaMachine) -> None:
     """Answers that nobody reads fill the socket's buffer, then nobody of ours is there."""
     world.machine.systemctl("start", "noise")
+    drops = [int(line.split()[8]) for line in world.machine.run("cat", "/proc/net/netlink").stdout.splitlines()[1:]
+             if line.split()[1] == NETFILTER]
+    world.expect(max(drops) > 0, "the socket's buffer was not full")
     world.machine.systemctl("stop", SERVICE)
 
 

@@ -158,19 +158,26 @@ class QaMachine:
             self.result.no_divert_ms = max(worst[0] * 1000, self.result.no_divert_ms or 0)
 
     def greets(self, space: str, address: str, port: int, seconds: float = 1) -> bool:
+        return not self.refusal(space, address, port, seconds)
+
+    def refusal(self, space: str, address: str, port: int, seconds: float) -> str:
+        """What is in the way of a greeting; "" when it came."""
+        step = "connecting"
         with self.lab.socket(space, address) as sock:
             sock.settimeout(seconds)
             try:
                 sock.connect((address, port))
-                return sock.recv(4) == GREETED
-            except OSError:
-                return False
+                step = "greeting"
+                said = sock.recv(4)
+            except OSError as error:
+                return f"{step}: {error}"
+        return "" if said == GREETED else f"said {said!r}"
 
     def check_inverse(self, *without: tuple[str, str, int]) -> None:
         """What must work does, but for ways that another firewall has shut."""
         for way in OPEN_WAYS:
-            if way not in without and not self.greets(*way, 3):
-                self.result.inverse.append(f"from {way[0]} to {way[1]} port {way[2]}")
+            if way not in without and (why := self.refusal(*way, 3)):
+                self.result.inverse.append(f"from {way[0]} to {way[1]} port {way[2]}: {why}")
 
     def finish(self) -> Result:
         self.result.arrived = self.result.arrived or self.oracle.seen()

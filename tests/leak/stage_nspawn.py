@@ -15,14 +15,14 @@ from qa_machine import QaMachine
 JOBS = 2  # machines side by side
 _worlds = itertools.count()
 
-SCENARIOS = [
-    Scenario(9, "warden, responder or both killed, and the rules flushed", nspawn_process.kill, chunk=1, seconds_max=180),
-    Scenario(21, "nftables.service, firewalld and ufw beside it", nspawn_managers.managers, chunk=1, seconds_max=180),
-    Scenario(22, "package installed, upgraded, downgraded, removed", nspawn_package.package, chunk=1, seconds_max=180),
-    Scenario(23, "boot, shutdown, reboot, power loss, crash loop", nspawn_boot.boot, chunk=1, seconds_max=180),
-    Scenario(24, "no memory, no descriptors, no threads", nspawn_process.starve, chunk=1, seconds_max=180),
-    Scenario(27, "each way to lose the owner's socket", nspawn_socket.lose, chunk=1, seconds_max=180),
-]
+SCENARIOS = [Scenario(number, name, function, chunk=1, seconds_max=180) for number, name, function in (
+    (9, "warden, responder or both killed, and the rules flushed", nspawn_process.kill),
+    (21, "nftables.service, firewalld and ufw beside it", nspawn_managers.managers),
+    (22, "package installed, upgraded, downgraded, removed", nspawn_package.package),
+    (23, "boot, shutdown, reboot, power loss, crash loop", nspawn_boot.boot),
+    (24, "no memory, no descriptors, no threads", nspawn_process.starve),
+    (27, "each way to lose the owner's socket", nspawn_socket.lose),
+)]
 
 
 def world() -> QaMachine:
