@@ -8,13 +8,14 @@ import random
 import time
 
 from campaign import Result
-from guest_lab import V4_PEER, V6_PEER
+from guest_lab import BIN, V4_PEER, V6_PEER
 from guest_world import PATIENCE, GuestWorld
 from lab import HOST, LabError, wait_until
 
 # Somebody's rule that keeps every connection from the divert: all of them meet the queue.
 _FOREIGN = "table inet foreign { chain c { type filter hook output priority raw; tcp dport 25 notrack; }; }"
 _QUEUES = "/proc/net/netfilter/nfnetlink_queue"
+_SENDER = "sneaky"
 _WAITING, _NO_ROOM = 2, 5  # columns there
 
 
@@ -26,8 +27,8 @@ def escape(world: GuestWorld, rng: random.Random) -> Result:
         means = _status(world)["guard"]["escape_queue"]
         world.expect(means == "nft_queue", f"escapes are seen by {means}")
         world.shell(f"nft '{_FOREIGN}'")
+        _listened_to(world)
         with world.probes():
-            _listened_to(world)
             for fault in rng.sample((_nobody, _killed, _no_room), 3):
                 fault(world)
                 world.settle()
@@ -59,14 +60,12 @@ def _wait_for_listener(world: GuestWorld) -> None:
 
 
 def _listened_to(world: GuestWorld) -> None:
-    """Whoever sends is named."""
+    """Whoever sends is named: by its service, and by its process where that is the service's only one."""
     _wait_for_listener(world)
-    names = ("output", "egress")
-    try:
-        wait_until(lambda: {(row["path"], row["process"], row["uid"]) for row in _status(world)["escapes"]} >=
-                   {(name, "guest-probe", 0) for name in names}, PATIENCE, "the names")
-    except LabError:
-        world.expect(False, f"who sent is not named: {_status(world)['escapes']}")
+    world.shell(f"systemd-run --quiet --wait --unit={_SENDER} {BIN}/guest-probe 10 2 connect4 {V4_PEER} {V6_PEER}", check=False)
+    rows = [row for row in _status(world)["escapes"] if row["path"] == "output"]
+    named = {(row["uid"], row["process"], row["cgroup"], row["to"]) for row in rows}
+    world.expect((0, "guest-probe", f"/system.slice/{_SENDER}.service", V4_PEER) in named, f"who sent is not named: {rows}")
 
 
 def _nobody(world: GuestWorld) -> None:

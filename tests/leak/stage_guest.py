@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import guest_boot
+import guest_escape
 import guest_kernel
 import guest_package
-import guest_tests
 from campaign import Scenario
 from guest_world import GuestWorld as world
 
@@ -14,8 +14,8 @@ JOBS = 1  # a guest has two processors
 SCENARIOS = [
     Scenario(22, "package upgraded, removed and installed again, on 6.1 and 6.12", guest_package.package),
     Scenario(23, "reboot, boot, crash loop and shutdown, on 6.1 and 6.12", guest_boot.boot),
+    Scenario(25, "the escape queue with nft_queue: nobody, killed, no room, on 6.1 and 6.12", guest_escape.escape),
     Scenario(26, "owner, kill, taking over and power loss, on 6.1 and 6.12", guest_kernel.kernel),
-    Scenario(28, "the kernel layer's own tests, on 6.1 and 6.12", guest_tests.tests),
 ]
 
 __all__ = ["JOBS", "SCENARIOS", "world"]
