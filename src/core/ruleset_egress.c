@@ -161,6 +161,9 @@ bool ruleset_fill_egress(
 		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
 	read_by_kernel(&builder);
 	read_by_network_header(&builder);
+	/* Where a tagged frame has its type these have IPv4's number, and a hardware address where TCP's would be. */
+	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_ARP)));
+	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_RARP)));
 	unsigned type = ETHERTYPE_OFFSET;
 	for (unsigned tags = 0; tags <= TAGS_READ; tags++, type += TAG_LEN)
 		read_by_offset(&builder, type);

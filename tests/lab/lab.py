@@ -131,9 +131,10 @@ class Lab:
         for space in LINKS:
             _ip("netns", "add", self.name(space))
             self._spaces.append(space)
-        _ip("-n", self.name(HOST), "link", "add", "wan", "type", "veth",
+        # The host's hardware addresses end in TCP's protocol number: seen at a fixed offset, ARP looks like TCP then.
+        _ip("-n", self.name(HOST), "link", "add", "wan", "address", "02:00:00:00:01:06", "type", "veth",
             "peer", "name", "host", "netns", self.name(INET))
-        _ip("-n", self.name(HOST), "link", "add", "lan", "type", "veth",
+        _ip("-n", self.name(HOST), "link", "add", "lan", "address", "02:00:00:00:02:06", "type", "veth",
             "peer", "name", "host", "netns", self.name(LAN))
         for space, lines in LINKS.items():
             _ip("-n", self.name(space), "-batch", "-", stdin="\n".join(lines) + "\n")
