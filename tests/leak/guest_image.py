@@ -5,6 +5,7 @@ campaign starts at once. Only Debian's own archive is asked, through apt.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -76,7 +77,13 @@ def build(kernel: Kernel, libraries: tuple[str, ...], overlay: dict[str, bytes])
     """`libraries` are Debian packages to be installed beside ours; `overlay` is put over the file system,
     path to content, programs (in a bin or sbin directory) executable. Takes minutes the first time, no time
     the next."""
-    packages = (*PACKAGES, *libraries)
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(kernel, (*PACKAGES, *libraries), overlay)
+
+
+def _build(kernel: Kernel, packages: tuple[str, ...], overlay: dict[str, bytes]) -> Image:
     root = CACHE / f"root-{kernel.name}-{_key(kernel.package, packages, INITRAMFS)}"
     if not root.exists():
         _bootstrap(kernel, packages, root)
@@ -94,7 +101,6 @@ def _key(*parts: object) -> str:
 
 
 def _bootstrap(kernel: Kernel, packages: tuple[str, ...], root: Path) -> None:
-    CACHE.mkdir(exist_ok=True)
     for old in CACHE.glob(f"*-{kernel.name}-*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     making = root.with_name(root.name + ".making")

@@ -28,11 +28,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEVICE "wan"
+#define DEVICE    "wan"
 #define OPEN_MAX_ 256 /* connections kept at a time: each stays until 256 more were begun */
 
-enum kind { CONNECT4, CONNECT6, MARKED, BOUND, RAW, PACKET4, PACKET6, KINDS };
-static const char *const kind_names[KINDS] = {"connect4", "connect6", "marked", "bound", "raw", "packet4", "packet6"};
+enum kind {
+	CONNECT4,
+	CONNECT6,
+	MARKED,
+	BOUND,
+	RAW,
+	PACKET4,
+	PACKET6,
+	KINDS
+};
+static const char *const kind_names[KINDS] = {
+	"connect4", "connect6", "marked", "bound", "raw", "packet4", "packet6"};
 
 struct probe {
 	struct sockaddr_in v4;
@@ -98,15 +108,23 @@ static bool connect_one(struct probe *p, enum kind kind)
 
 static struct tcphdr syn(struct probe *p)
 {
-	return (struct tcphdr){.source = htons(20000 + p->source_port++ % 40000), .dest = htons(25), .doff = 5, .syn = 1,
+	return (struct tcphdr){.source = htons(20000 + p->source_port++ % 40000),
+		.dest = htons(25),
+		.doff = 5,
+		.syn = 1,
 		.window = htons(1024)};
 }
 
 /* The kernel fills in the checksum of an IP_HDRINCL packet's IP header; nobody minds that TCP's is wrong. */
 static size_t packet4(struct probe *p, uint8_t *to)
 {
-	struct iphdr ip = {.version = 4, .ihl = 5, .tot_len = htons(sizeof ip + sizeof(struct tcphdr)), .ttl = 64,
-		.protocol = IPPROTO_TCP, .saddr = inet_addr("192.0.2.11"), .daddr = p->v4.sin_addr.s_addr};
+	struct iphdr ip = {.version = 4,
+		.ihl = 5,
+		.tot_len = htons(sizeof ip + sizeof(struct tcphdr)),
+		.ttl = 64,
+		.protocol = IPPROTO_TCP,
+		.saddr = inet_addr("192.0.2.11"),
+		.daddr = p->v4.sin_addr.s_addr};
 	struct tcphdr tcp = syn(p);
 	memcpy(to, &ip, sizeof ip);
 	memcpy(to + sizeof ip, &tcp, sizeof tcp);
@@ -115,8 +133,11 @@ static size_t packet4(struct probe *p, uint8_t *to)
 
 static size_t packet6(struct probe *p, uint8_t *to)
 {
-	struct ip6_hdr ip = {.ip6_flow = htonl(6u << 28), .ip6_plen = htons(sizeof(struct tcphdr)),
-		.ip6_nxt = IPPROTO_TCP, .ip6_hlim = 64, .ip6_dst = p->v6.sin6_addr};
+	struct ip6_hdr ip = {.ip6_flow = htonl(6u << 28),
+		.ip6_plen = htons(sizeof(struct tcphdr)),
+		.ip6_nxt = IPPROTO_TCP,
+		.ip6_hlim = 64,
+		.ip6_dst = p->v6.sin6_addr};
 	inet_pton(AF_INET6, "2001:db8:0:1::11", &ip.ip6_src);
 	struct tcphdr tcp = syn(p);
 	memcpy(to, &ip, sizeof ip);
@@ -128,8 +149,10 @@ static bool send_one(struct probe *p, enum kind kind)
 {
 	uint8_t packet[128];
 	size_t len = kind == PACKET6 ? packet6(p, packet) : packet4(p, packet);
-	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_halen = 6,
-		.sll_protocol = htons(kind == PACKET6 ? ETH_P_IPV6 : ETH_P_IP), .sll_ifindex = (int)if_nametoindex(DEVICE),
+	struct sockaddr_ll ll = {.sll_family = AF_PACKET,
+		.sll_halen = 6,
+		.sll_protocol = htons(kind == PACKET6 ? ETH_P_IPV6 : ETH_P_IP),
+		.sll_ifindex = (int)if_nametoindex(DEVICE),
 		.sll_addr = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 	ssize_t sent = kind == RAW ? sendto(p->raw, packet, len, 0, (struct sockaddr *)&p->v4, sizeof p->v4)
 				   : sendto(p->packet, packet, len, 0, (struct sockaddr *)&ll, sizeof ll);
@@ -145,7 +168,8 @@ static void report(const struct probe *p, FILE *to)
 	for (int t = 0; t < 3; t++) {
 		fprintf(to, ", \"%s\": {", names[t]);
 		for (int k = 0; k < KINDS; k++)
-			fprintf(to, "%s\"%s\": %llu", k ? ", " : "", kind_names[k], (unsigned long long)tables[t][k]);
+			fprintf(to, "%s\"%s\": %llu", k ? ", " : "", kind_names[k],
+				(unsigned long long)tables[t][k]);
 		fprintf(to, "}");
 	}
 	fprintf(to, "}\n");
@@ -174,7 +198,8 @@ static void run(struct probe *p, double rate, double seconds, const enum kind *k
 		if (t - said >= 1) {
 			said = t;
 			/* Never to wait for a reader, nor before the port's driver is loaded. */
-			int fd = port ? -1 : open("/dev/virtio-ports/probe", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+			int fd = port ? -1
+				      : open("/dev/virtio-ports/probe", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 			port = fd < 0 ? port : fdopen(fd, "w");
 			if (port)
 				report(p, port);
@@ -205,7 +230,7 @@ int main(int argc, char **argv)
 	p.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(25)};
 	p.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(25)};
 	if (count == 0 || inet_pton(AF_INET, argv[4], &p.v4.sin_addr) != 1 ||
-	    inet_pton(AF_INET6, argv[5], &p.v6.sin6_addr) != 1) {
+		inet_pton(AF_INET6, argv[5], &p.v6.sin6_addr) != 1) {
 		fprintf(stderr, "probe RATE SECONDS KIND,... V4 V6\n");
 		return 2;
 	}
