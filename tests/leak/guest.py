@@ -7,7 +7,6 @@ network namespace that may live: the wire ends there, outside the guest. qemu it
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -103,10 +102,6 @@ class Guest:
         self._human(f"loadvm {name}")
         self._reconnect()
         self.wait_for_agent()
-
-    def cut_power(self) -> None:
-        """What was not written to the disk is lost; qemu ends."""
-        self.off()
 
     def reset(self) -> None:
         """As by the button: nothing is written, and the machine starts anew."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 
 from campaign import Result, Void
-from guest_image import Kernel
 from guest_world import GuestWorld
 
 

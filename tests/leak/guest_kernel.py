@@ -85,5 +85,3 @@ def _power_loss(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
     boot = world.lab.guest.boot_id()
     world.lab.guest.reset()
     world.expect_booted(boot, "after the power loss")
-
-

@@ -179,11 +179,11 @@ class GuestLab(Lab):
             stdin: str | bytes | None = None) -> subprocess.CompletedProcess:
         if space != HOST:
             return super().run(space, *argv, check=check, timeout=timeout, stdin=stdin)
-        argv = ("python3" if word == sys.executable else str(word) for word in argv)
+        words = ["python3" if word == sys.executable else str(word) for word in argv]
         given = stdin.encode() if isinstance(stdin, str) else stdin or b""
-        done = subprocess.CompletedProcess(argv := list(argv), *self.guest.run(*argv, stdin=given, seconds=timeout))
+        done = subprocess.CompletedProcess(words, *self.guest.run(*words, stdin=given, seconds=timeout))
         if check and done.returncode != 0:
-            raise LabError(f"{' '.join(argv)}: exit {done.returncode} in the guest: "
+            raise LabError(f"{' '.join(words)}: exit {done.returncode} in the guest: "
                            f"{done.stderr.strip() or done.stdout.strip()}")
         return done
 
