@@ -90,6 +90,13 @@ class SystemdTest(unittest.TestCase):
             done = self.machine.run("nft", *command.split(), check=False)
             self.assertIn("Operation not permitted", done.stderr, command)
 
+    def test_proven_with_no_process(self) -> None:
+        self.start()
+        self.machine.systemctl("stop", SERVICE)
+        done = self.machine.run("mxmirage", "prove", check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(self.oracle.seen(), {})
+
     def test_arm_and_disarm_by_hand(self) -> None:
         armed = self.machine.run("mxmirage", "guard", "arm").stdout
         self.assertIn("at each boot", armed)
