@@ -19,6 +19,7 @@ static const struct ruleset_chain_spec chains[RULESET_CHAINS] = {
 	[RULESET_DIVERT_OUTPUT] = {"divert_output", "nat", NF_INET_LOCAL_OUT, DIVERT_PRIORITY},
 	[RULESET_GUARD_INPUT] = {"guard_input", "filter", NF_INET_LOCAL_IN, 0},
 	[RULESET_GUARD_FORWARD] = {"guard_forward", "filter", NF_INET_FORWARD, GUARD_PRIORITY},
+	[RULESET_ESCAPE_OUTPUT] = {"escape_output", "filter", NF_INET_LOCAL_OUT, GUARD_PRIORITY - 1},
 	[RULESET_GUARD_OUTPUT] = {"guard_output", "filter", NF_INET_LOCAL_OUT, GUARD_PRIORITY},
 	[RULESET_GUARD_POSTROUTING] = {"guard_postrouting", "filter", NF_INET_POST_ROUTING, GUARD_PRIORITY},
 };

@@ -21,6 +21,9 @@ static const char *const hook_names[] = {
 	[NF_INET_POST_ROUTING] = "postrouting",
 };
 
+#define TEXT_OF(number) #number
+#define TEXT(name)      TEXT_OF(name)
+
 /* A term's text is a format with at most one argument, of the sort that follows it. */
 static const struct term_form {
 	const char *format;
@@ -43,6 +46,12 @@ static const struct term_form {
 	[RULESET_CT_NOT_DNAT] = {"ct status ! dnat", PLAIN},
 	[RULESET_CT_UNTRACKED] = {"ct state untracked", PLAIN},
 	[RULESET_COUNT] = {"counter name ", COUNTER},
+	[RULESET_LIMIT] = {"limit rate " TEXT(RULESET_ESCAPE_RATE) "/second burst " TEXT(RULESET_ESCAPE_BURST) " packets",
+		PLAIN},
+	[RULESET_LOG] = {"log group " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
+	[RULESET_QUEUE] = {"queue flags bypass to " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
+	/* nft has no words for it; this is what it lists. */
+	[RULESET_QUEUE_XT] = {"xt target \"NFQUEUE\"", PLAIN},
 	[RULESET_ACCEPT] = {"accept", PLAIN},
 	[RULESET_DROP] = {"drop", PLAIN},
 	[RULESET_RESET] = {"reject with tcp reset", PLAIN},

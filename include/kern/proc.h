@@ -1,0 +1,31 @@
+/*
+ * proc: which process has a socket open, from /proc. It looks first where it found the last ones, then at the
+ * youngest processes of the user in question, then at the others, for as long as its budget lasts: one step for
+ * each directory opened and each descriptor looked at.
+ */
+#ifndef MX_PROC_H
+#define MX_PROC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Steps a second, a microsecond or two each, and how many may come at once. */
+#define PROC_STEPS 20000
+
+#define PROC_RECENT 16
+
+struct proc {
+	pid_t recent[PROC_RECENT]; /* the last one found first */
+	uint64_t steps;            /* left */
+	uint64_t refilled_ms;
+};
+
+/* The process with the socket of this inode, or 0. uid: the socket's; UINT32_MAX where it is unknown. */
+pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid, uint64_t now_ms);
+
+/* Each writes a terminated text, "" where the process is gone or does not show it. */
+void proc_name(pid_t pid, char *name, size_t size);
+void proc_cgroup(pid_t pid, char *path, size_t size);
+
+#endif

@@ -1,0 +1,113 @@
+#include "culprit.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proc.h"
+#include "sock_diag.h"
+
+/* Sockets of one user that a packet without a connection may have come from: with more it is not said which. */
+#define CANDIDATES_MAX 16
+
+struct culprit_search {
+	struct sock_diag diag;
+	struct proc proc;
+};
+
+struct culprit_search *culprit_search_new(struct err *err)
+{
+	struct culprit_search *search = calloc(1, sizeof(*search));
+	if (!search) {
+		err_set(err, -ENOMEM, "no memory to look for processes");
+		return NULL;
+	}
+	if (sock_diag_open(&search->diag, err) < 0) {
+		free(search);
+		return NULL;
+	}
+	return search;
+}
+
+void culprit_search_free(struct culprit_search *search)
+{
+	if (!search)
+		return;
+	sock_diag_close(&search->diag);
+	free(search);
+}
+
+/*
+ * Sockets that the packet can have come from. A connection's own is certain; where another rule rewrote the
+ * addresses it still has the source port; what has no connection was written by a raw or a packet socket.
+ */
+static size_t sockets_find(struct culprit_search *search, const struct escape_event *event,
+	struct sock_diag_match *matches)
+{
+	const struct packet *packet = &event->packet;
+	size_t count = 0;
+	if (event->path == ESCAPE_EGRESS)
+		count = sock_diag_packet(&search->diag, event->uid, event->out, matches, CANDIDATES_MAX);
+	if (count > 0 || !event->readable)
+		return count;
+	bool tcp = packet->has_ports && packet->protocol == IPPROTO_TCP;
+	if (tcp)
+		count = sock_diag_tcp(&search->diag, packet, matches);
+	if (count == 0 && tcp && event->path == ESCAPE_POSTROUTING)
+		count = sock_diag_tcp_port(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
+	if (count == 0)
+		count = sock_diag_raw(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
+	return count;
+}
+
+static bool is_among(const pid_t *pids, size_t count, pid_t pid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* "one of dhclient, python3": as many as there is room for. */
+static void names_join(const pid_t *pids, size_t count, char *text, size_t size)
+{
+	size_t len = 0;
+	for (size_t i = 0; i < count; i++) {
+		char name[CULPRIT_NAME_MAX];
+		proc_name(pids[i], name, sizeof(name));
+		int more = snprintf(text + len, size - len, "%s%s", i == 0 ? "one of " : ", ", name);
+		if (more < 0 || (size_t)more >= size - len) {
+			text[len] = '\0';
+			return;
+		}
+		len += (size_t)more;
+	}
+}
+
+void culprit_find(
+	struct culprit_search *search, const struct escape_event *event, uint64_t now_ms, struct culprit *culprit)
+{
+	*culprit = (struct culprit){0};
+	/* What is forwarded has no socket here. */
+	if (event->uid == ESCAPE_UNKNOWN)
+		return;
+	struct sock_diag_match matches[CANDIDATES_MAX];
+	size_t count = sockets_find(search, event, matches);
+	pid_t pids[CANDIDATES_MAX];
+	size_t found = 0;
+	for (size_t i = 0; i < count; i++) {
+		pid_t pid = proc_find(&search->proc, matches[i].inode, event->uid, now_ms);
+		if (pid > 0 && !is_among(pids, found, pid))
+			pids[found++] = pid;
+	}
+	if (found == 1) {
+		culprit->pid = pids[0];
+		proc_name(culprit->pid, culprit->name, sizeof(culprit->name));
+		proc_cgroup(culprit->pid, culprit->cgroup, sizeof(culprit->cgroup));
+	} else if (found > 1) {
+		names_join(pids, found, culprit->name, sizeof(culprit->name));
+	}
+}
