@@ -35,8 +35,26 @@ static bool is_number(const char *text)
 	return isdigit((unsigned char)text[0]);
 }
 
-/* Whether a process has the socket open. link: "socket:[INODE]". */
-static bool has_socket(struct proc *proc, pid_t pid, const char *link)
+/* Whether a descriptor's link is `link`: "socket:[INODE]". */
+static bool is_socket(int directory, const char *name, const char *link)
+{
+	char target[64];
+	ssize_t len = readlinkat(directory, name, target, sizeof(target) - 1);
+	if (len < 0)
+		return false;
+	target[len] = '\0';
+	return strcmp(target, link) == 0;
+}
+
+static bool is_there(const struct proc_place *place, const char *link)
+{
+	char path[48];
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)place->pid, place->fd);
+	return is_socket(AT_FDCWD, path, link);
+}
+
+/* Whether a process has the socket open, and where. */
+static bool has_socket(struct proc *proc, pid_t pid, const char *link, struct proc_place *place)
 {
 	char path[32];
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
@@ -45,25 +63,23 @@ static bool has_socket(struct proc *proc, pid_t pid, const char *link)
 		return false;
 	bool found = false;
 	const struct dirent *entry;
-	while (!found && (entry = readdir(dir)) && (!is_number(entry->d_name) || step(proc))) {
-		char target[64];
-		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-		if (len < 0)
-			continue;
-		target[len] = '\0';
-		found = strcmp(target, link) == 0;
-	}
+	while (!found && (entry = readdir(dir)) && step(proc))
+		if (is_number(entry->d_name) && is_socket(dirfd(dir), entry->d_name, link)) {
+			*place = (struct proc_place){pid, (int)strtol(entry->d_name, NULL, 10)};
+			found = true;
+		}
 	closedir(dir);
 	return found;
 }
 
-static void remember(struct proc *proc, pid_t pid)
+static pid_t remember(struct proc *proc, struct proc_place place)
 {
 	size_t at = 0;
-	while (at < PROC_RECENT - 1 && proc->recent[at] != pid)
+	while (at < PROC_RECENT - 1 && proc->recent[at].pid != place.pid)
 		at++;
 	memmove(&proc->recent[1], &proc->recent[0], at * sizeof(proc->recent[0]));
-	proc->recent[0] = pid;
+	proc->recent[0] = place;
+	return place.pid;
 }
 
 /* The running processes in ascending order, the youngest where there are too many; the caller frees them. */
@@ -101,25 +117,26 @@ pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid, uint64_t now_ms
 	char link[64];
 	snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
 	refill(proc, now_ms);
-	for (size_t i = 0; i < PROC_RECENT && proc->recent[i] > 0; i++)
-		if (has_socket(proc, proc->recent[i], link)) {
-			remember(proc, proc->recent[i]);
-			return proc->recent[0];
-		}
+	for (size_t i = 0; i < PROC_RECENT && proc->recent[i].pid > 0 && step(proc); i++)
+		if (is_there(&proc->recent[i], link))
+			return remember(proc, proc->recent[i]);
+	struct proc_place place;
+	for (size_t i = 0; i < PROC_RECENT && proc->recent[i].pid > 0; i++)
+		if (has_socket(proc, proc->recent[i].pid, link, &place))
+			return remember(proc, place);
 
 	size_t count;
-	pid_t found = 0, *pids = step(proc) ? pids_list(&count) : NULL;
+	pid_t *pids = step(proc) ? pids_list(&count) : NULL;
 	if (!pids)
 		return 0;
 	/* First those that run as the socket's user, then those that gave up what they were. */
-	for (int pass = 0; pass < 2 && found == 0; pass++)
-		for (size_t i = count; i > 0 && found == 0 && step(proc); i--)
-			if (is_of(pids[i - 1], uid) == (pass == 0) && has_socket(proc, pids[i - 1], link))
-				found = pids[i - 1];
+	bool found = false;
+	for (int pass = 0; pass < 2 && !found; pass++)
+		for (size_t i = count; i > 0 && !found && step(proc); i--)
+			found = is_of(pids[i - 1], uid) == (pass == 0) &&
+				has_socket(proc, pids[i - 1], link, &place);
 	free(pids);
-	if (found > 0)
-		remember(proc, found);
-	return found;
+	return found ? remember(proc, place) : 0;
 }
 
 /* The first bytes of a file of a process, terminated; "" on failure. */
