@@ -14,13 +14,10 @@
 #include "err.h"
 #include "escape.h"
 
-#define CULPRIT_NAME_MAX   64
-#define CULPRIT_CGROUP_MAX 128
-
 struct culprit {
 	pid_t pid;                       /* 0: not found, or one of several */
-	char name[CULPRIT_NAME_MAX];     /* what the process calls itself; "one of A, B"; "": not found */
-	char cgroup[CULPRIT_CGROUP_MAX]; /* path from the root of the hierarchy, "": not found */
+	char name[ESCAPE_PROGRAM_MAX];     /* what the process calls itself; "one of A, B"; "": not found */
+	char cgroup[ESCAPE_CGROUP_MAX]; /* path from the root of the hierarchy, "": not found */
 };
 
 struct culprit_search;

@@ -13,21 +13,9 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "escapes.h"
 #include "packet.h"
 #include "ruleset_observe.h"
-
-/* Where the guard stopped it. */
-enum escape_path {
-	ESCAPE_OUTPUT,      /* a local program's; the divert did not see it */
-	ESCAPE_FORWARD,     /* came in by another device */
-	ESCAPE_POSTROUTING, /* passed the chains before; another rule rewrote it */
-	ESCAPE_EGRESS,      /* at a device, past the IP stack: packet sockets, bridges, macvlan */
-	ESCAPE_PATHS,
-};
-
-const char *escape_path_name(enum escape_path path);
-
-#define ESCAPE_UNKNOWN UINT32_MAX /* a uid or gid that the kernel did not tell */
 
 struct escape_event {
 	enum escape_path path;

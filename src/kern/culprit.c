@@ -76,7 +76,7 @@ static void names_join(const pid_t *pids, size_t count, char *text, size_t size)
 {
 	size_t len = 0;
 	for (size_t i = 0; i < count; i++) {
-		char name[CULPRIT_NAME_MAX];
+		char name[ESCAPE_PROGRAM_MAX];
 		proc_name(pids[i], name, sizeof(name));
 		int more = snprintf(text + len, size - len, "%s%s", i == 0 ? "one of " : ", ", name);
 		if (more < 0 || (size_t)more >= size - len) {

@@ -31,17 +31,6 @@ struct escape {
 	void *arg;
 };
 
-const char *escape_path_name(enum escape_path path)
-{
-	static const char *const names[ESCAPE_PATHS] = {
-		[ESCAPE_OUTPUT] = "output",
-		[ESCAPE_FORWARD] = "forward",
-		[ESCAPE_POSTROUTING] = "postrouting",
-		[ESCAPE_EGRESS] = "egress",
-	};
-	return names[path];
-}
-
 static enum escape_path path_of(uint8_t family, uint8_t hook)
 {
 	if (family == NFPROTO_NETDEV)
