@@ -27,18 +27,18 @@ enum escape_path {
 /* "output" and so on. */
 const char *escape_path_name(enum escape_path path);
 
-#define ESCAPE_UNKNOWN      UINT32_MAX /* a uid or gid that the kernel did not tell */
-#define ESCAPE_PROGRAM_MAX  64
-#define ESCAPE_CGROUP_MAX   128
-#define ESCAPES_ROWS        256
-#define ESCAPES_PER_SENDER  8
+#define ESCAPE_UNKNOWN     UINT32_MAX /* a uid or gid that the kernel did not tell */
+#define ESCAPE_PROGRAM_MAX 64
+#define ESCAPE_CGROUP_MAX  128
+#define ESCAPES_ROWS       256
+#define ESCAPES_PER_SENDER 8
 
 struct escape_record {
 	uint32_t path; /* enum escape_path */
 	uint32_t uid, gid;
-	uint32_t pid; /* the last one's, 0: not found */
-	uint32_t family; /* of the addresses; 0: unreadable, or several destinations */
-	uint32_t port;   /* destination's, host order; 0: unreadable */
+	uint32_t pid;                        /* the last one's, 0: not found */
+	uint32_t family;                     /* of the addresses; 0: unreadable, or several destinations */
+	uint32_t port;                       /* destination's, host order; 0: unreadable */
 	uint8_t source[16], destination[16]; /* network order; the source is the first one's */
 	char device[IFNAMSIZ];               /* by which it was to leave */
 	char in_device[IFNAMSIZ];            /* by which it came, "": a local one */

@@ -18,10 +18,10 @@ enum packet_start {
 #define PACKET_TAGS_MAX 3
 
 struct packet {
-	int family; /* AF_INET or AF_INET6 */
-	uint8_t source[16], destination[16]; /* network order; the first 4 bytes for AF_INET */
-	uint8_t protocol;                    /* of the upper layer, behind every extension header */
-	bool has_ports;                      /* TCP or UDP, and its header is among the bytes */
+	int family;                             /* AF_INET or AF_INET6 */
+	uint8_t source[16], destination[16];    /* network order; the first 4 bytes for AF_INET */
+	uint8_t protocol;                       /* of the upper layer, behind every extension header */
+	bool has_ports;                         /* TCP or UDP, and its header is among the bytes */
 	uint16_t source_port, destination_port; /* host order */
 	uint16_t vlan;                          /* the outermost tag's number, 0 without one */
 };

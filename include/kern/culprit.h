@@ -15,8 +15,8 @@
 #include "escape.h"
 
 struct culprit {
-	pid_t pid;                       /* 0: not found, or one of several */
-	char name[ESCAPE_PROGRAM_MAX];     /* what the process calls itself; "one of A, B"; "": not found */
+	pid_t pid;                      /* 0: not found, or one of several */
+	char name[ESCAPE_PROGRAM_MAX];  /* what the process calls itself; "one of A, B"; "": not found */
 	char cgroup[ESCAPE_CGROUP_MAX]; /* path from the root of the hierarchy, "": not found */
 };
 
@@ -30,7 +30,7 @@ void culprit_search_free(struct culprit_search *search);
  * now_ms: of a clock that only goes forward. Names may hold any byte that a file name or a process may choose, but
  * are terminated.
  */
-void culprit_find(
-	struct culprit_search *search, const struct escape_event *event, uint64_t now_ms, struct culprit *culprit);
+void culprit_find(struct culprit_search *search, const struct escape_event *event, uint64_t now_ms,
+	struct culprit *culprit);
 
 #endif

@@ -24,7 +24,7 @@ struct escape_event {
 	bool waits;    /* its sender waits until the callback returns */
 	uint32_t uid, gid;
 	uint32_t mark;
-	uint32_t out, in;                        /* interface indexes, 0: none */
+	uint32_t out, in;                               /* interface indexes, 0: none */
 	char out_device[IFNAMSIZ], in_device[IFNAMSIZ]; /* "" where it is gone or there is none */
 };
 

@@ -37,7 +37,7 @@ size_t sock_diag_tcp_port(struct sock_diag *diag, const struct packet *packet, u
 size_t sock_diag_raw(struct sock_diag *diag, const struct packet *packet, uint32_t uid,
 	struct sock_diag_match *matches, size_t max);
 /* Packet sockets of uid that are bound to the device (an index) or to none. */
-size_t sock_diag_packet(struct sock_diag *diag, uint32_t uid, uint32_t device,
-	struct sock_diag_match *matches, size_t max);
+size_t sock_diag_packet(
+	struct sock_diag *diag, uint32_t uid, uint32_t device, struct sock_diag_match *matches, size_t max);
 
 #endif

@@ -46,7 +46,8 @@ static const struct term_form {
 	[RULESET_CT_NOT_DNAT] = {"ct status ! dnat", PLAIN},
 	[RULESET_CT_UNTRACKED] = {"ct state untracked", PLAIN},
 	[RULESET_COUNT] = {"counter name ", COUNTER},
-	[RULESET_LIMIT] = {"limit rate " TEXT(RULESET_ESCAPE_RATE) "/second burst " TEXT(RULESET_ESCAPE_BURST) " packets",
+	[RULESET_LIMIT] = {"limit rate " TEXT(RULESET_ESCAPE_RATE) "/second burst " TEXT(
+				   RULESET_ESCAPE_BURST) " packets",
 		PLAIN},
 	[RULESET_LOG] = {"log group " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
 	[RULESET_QUEUE] = {"queue flags bypass to " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},

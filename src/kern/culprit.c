@@ -44,8 +44,8 @@ void culprit_search_free(struct culprit_search *search)
  * Sockets that the packet can have come from. A connection's own is certain; where another rule rewrote the
  * addresses it still has the source port; what has no connection was written by a raw or a packet socket.
  */
-static size_t sockets_find(struct culprit_search *search, const struct escape_event *event,
-	struct sock_diag_match *matches)
+static size_t sockets_find(
+	struct culprit_search *search, const struct escape_event *event, struct sock_diag_match *matches)
 {
 	const struct packet *packet = &event->packet;
 	size_t count = 0;
@@ -87,8 +87,8 @@ static void names_join(const pid_t *pids, size_t count, char *text, size_t size)
 	}
 }
 
-void culprit_find(
-	struct culprit_search *search, const struct escape_event *event, uint64_t now_ms, struct culprit *culprit)
+void culprit_find(struct culprit_search *search, const struct escape_event *event, uint64_t now_ms,
+	struct culprit *culprit)
 {
 	*culprit = (struct culprit){0};
 	/* What is forwarded has no socket here. */

@@ -254,7 +254,8 @@ struct escape *escape_new(const struct ruleset_observation *observation, struct 
 	}
 	int size = RECEIVE_BUFFER;
 	setsockopt(mnl_socket_get_fd(escape->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	bool queue = observation->output == RULESET_BY_NFT_QUEUE || observation->output == RULESET_BY_XT_QUEUE;
+	bool queue =
+		observation->output == RULESET_BY_NFT_QUEUE || observation->output == RULESET_BY_XT_QUEUE;
 	int code = queue ? queue_listen(escape) : 0;
 	const char *what = "queue";
 	if (code == 0 && (observation->log || observation->output == RULESET_BY_LOG)) {
@@ -265,7 +266,9 @@ struct escape *escape_new(const struct ruleset_observation *observation, struct 
 		return escape;
 	err_set(err, code, "the escape queue: netfilter's %s %d: %s%s", what, RULESET_ESCAPE_NUMBER,
 		strerror(-code),
-		code == -EBUSY || code == -EPERM ? " (another program listens there: stop it to see who tried)" : "");
+		code == -EBUSY || code == -EPERM
+			? " (another program listens there: stop it to see who tried)"
+			: "");
 	escape_free(escape);
 	return NULL;
 }

@@ -15,7 +15,8 @@
 /* One table, one chain, one rule with the term in question. */
 static int probe_add(struct nlbatch *batch, enum ruleset_kind kind)
 {
-	struct ruleset rules = {.chains = {[RULESET_ESCAPE_OUTPUT] = {"probe", "filter", NF_INET_LOCAL_OUT, 0}}};
+	struct ruleset rules = {
+		.chains = {[RULESET_ESCAPE_OUTPUT] = {"probe", "filter", NF_INET_LOCAL_OUT, 0}}};
 	const struct ruleset_rule rule = {RULESET_ESCAPE_OUTPUT, {{.kind = kind}}, 1};
 	struct nftnl_table *table = nftnl_table_alloc();
 	struct nftnl_chain *chain = encode_chain(&rules.chains[RULESET_ESCAPE_OUTPUT]);

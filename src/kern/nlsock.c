@@ -202,8 +202,8 @@ static void answer_take(struct answers *answers, const struct nlmsghdr *nlh)
 }
 
 /* Without its end message the kernel checks a batch and takes it back. */
-static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole,
-	struct nlbatch_refusal *refusal, struct err *err)
+static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole, struct nlbatch_refusal *refusal,
+	struct err *err)
 {
 	*refusal = (struct nlbatch_refusal){"the batch", SIZE_MAX};
 

@@ -35,7 +35,7 @@ void sock_diag_close(struct sock_diag *diag)
 }
 
 struct search {
-	uint32_t uid;        /* for those who compare it */
+	uint32_t uid; /* for those who compare it */
 	const struct packet *packet;
 	uint32_t device;
 	struct sock_diag_match *matches;
@@ -60,8 +60,8 @@ static void ask(struct sock_diag *diag, struct nlmsghdr *nlh, mnl_cb_t callback,
 		ssize_t len = recv(mnl_socket_get_fd(diag->socket), buf, sizeof(buf), MSG_DONTWAIT);
 		if (len < 0)
 			return;
-		int more = mnl_cb_run(buf, (size_t)len, diag->seq, mnl_socket_get_portid(diag->socket), callback,
-			search);
+		int more = mnl_cb_run(
+			buf, (size_t)len, diag->seq, mnl_socket_get_portid(diag->socket), callback, search);
 		if (more <= 0 || !(nlh->nlmsg_flags & NLM_F_DUMP & ~NLM_F_REQUEST))
 			return;
 	}
@@ -81,8 +81,8 @@ static int inet_take(const struct nlmsghdr *nlh, void *arg)
 	return match_add(search, message->idiag_inode, cgroup);
 }
 
-static struct nlmsghdr *inet_prepare(
-	char *buf, const struct packet *packet, uint8_t protocol, uint16_t flags, struct inet_diag_req_v2 **request)
+static struct nlmsghdr *inet_prepare(char *buf, const struct packet *packet, uint8_t protocol, uint16_t flags,
+	struct inet_diag_req_v2 **request)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -161,8 +161,8 @@ static int packet_take(const struct nlmsghdr *nlh, void *arg)
 	return match_add(search, message->pdiag_ino, 0);
 }
 
-size_t sock_diag_packet(struct sock_diag *diag, uint32_t uid, uint32_t device,
-	struct sock_diag_match *matches, size_t max)
+size_t sock_diag_packet(
+	struct sock_diag *diag, uint32_t uid, uint32_t device, struct sock_diag_match *matches, size_t max)
 {
 	char buf[256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);

@@ -14,10 +14,12 @@
 #include "bundle.h"
 #include "control.h"
 #include "counts.h"
+#include "escape.h"
 #include "exit_code.h"
 #include "guard.h"
 #include "listener.h"
 #include "log.h"
+#include "lookout.h"
 #include "responder_process.h"
 
 /* How often the rules are held against what they should be, and the kernel's counters read. */
@@ -39,6 +41,8 @@ struct warden {
 	struct counts counts;
 	struct stats_kernel kernel;
 	struct guard *guard; /* NULL: not diverting */
+	struct ruleset_observation observation;
+	struct lookout *lookout; /* NULL: nothing shows what is stopped */
 	struct ruleset *rules;
 	struct responder_process responder;
 	struct responder_sockets sockets;
@@ -94,6 +98,7 @@ static void warden_read_kernel(struct warden *warden)
 		else
 			log_error("counters-unread %s", err.text);
 	}
+	kernel->escapes_lost = lookout_lost(warden->lookout);
 	stats_kernel_write(&warden->counts.stats, kernel);
 }
 
@@ -103,6 +108,37 @@ static void warden_table_gone(struct warden *warden)
 	stats_kernel_restart(&warden->counts.stats);
 	memset(warden->kernel.packets, 0, sizeof(warden->kernel.packets));
 	memset(warden->kernel.bytes, 0, sizeof(warden->kernel.bytes));
+}
+
+/*
+ * Looks for the best means that the kernel has to show what the guard stops. Failing is no reason to stop: the guard
+ * holds without.
+ */
+static void warden_look_out(struct warden *warden)
+{
+	struct ruleset_observation *observation = &warden->observation;
+	struct err err;
+	int code = escape_probe(observation, &err);
+	if (code == 0 && observation->output != RULESET_BY_COUNTERS) {
+		warden->lookout =
+			lookout_new(warden->base, observation, stats_escapes(&warden->counts.stats), &err);
+		code = warden->lookout ? 0 : -EIO;
+	}
+	if (code < 0) {
+		log_warning("escapes-unseen reason=\"%s\" guard=\"stops and counts them all the same\"",
+			err.text);
+		*observation = (struct ruleset_observation){.output = RULESET_BY_COUNTERS};
+	}
+	warden->kernel.escape_queue = observation->output;
+	warden->kernel.escape_log = observation->log;
+}
+
+static struct ruleset *warden_rules(const struct warden *warden, const struct conf *conf, struct err *err)
+{
+	struct ruleset *rules = ruleset_new(conf, err);
+	if (rules)
+		ruleset_observe(rules, &warden->observation);
+	return rules;
 }
 
 static int warden_arm(struct warden *warden, struct err *err)
@@ -119,9 +155,9 @@ static int warden_arm(struct warden *warden, struct err *err)
 	if (!before.armed)
 		warden_table_gone(warden);
 	warden_read_kernel(warden);
-	log_info("guard-armed table=\"inet %s\" owner=%s persist=%s exclude=%zu", RULESET_TABLE,
-		warden->kernel.owner ? "yes" : "no", warden->kernel.persist ? "yes" : "no",
-		warden->conf->divert.exclude_count);
+	log_info("guard-armed table=\"inet %s\" owner=%s persist=%s exclude=%zu escape_queue=%s",
+		RULESET_TABLE, warden->kernel.owner ? "yes" : "no", warden->kernel.persist ? "yes" : "no",
+		warden->conf->divert.exclude_count, ruleset_means_name(warden->observation.output));
 	return 0;
 }
 
@@ -173,7 +209,7 @@ static void warden_reload(struct warden *warden, bool asked)
 		code = err_set(&err, -EINVAL, "%s: %s has changed, which needs a restart of mxmirage",
 			conf->file, key);
 	if (code == 0) {
-		rules = ruleset_new(conf, &err);
+		rules = warden_rules(warden, conf, &err);
 		code = rules ? 0 : -ENOMEM;
 	}
 	bool armed = code == 0 && warden->guard;
@@ -250,6 +286,7 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		/* With the kernel's counters as of now, so that what they counted so far is gone. */
 		warden_read_kernel(warden);
 		stats_kernel_reset(&warden->counts.stats);
+		escapes_reset(stats_escapes(&warden->counts.stats));
 		break;
 	case CONTROL_RELOAD:
 		warden_reload(warden, true);
@@ -403,6 +440,7 @@ static void warden_done(struct warden *warden)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
+	lookout_free(warden->lookout);
 	if (warden->base)
 		event_base_free(warden->base);
 	responder_process_ended(&warden->responder);
@@ -430,7 +468,10 @@ static int warden_begin(struct warden *warden, struct err *err)
 		return code;
 	if (!warden_events(warden))
 		return err_set(err, -ENOMEM, "warden: out of memory or descriptors");
-	warden->rules = ruleset_new(warden->conf, err);
+	warden->observation.output = RULESET_BY_COUNTERS;
+	if (!warden->options->no_divert)
+		warden_look_out(warden);
+	warden->rules = warden_rules(warden, warden->conf, err);
 	if (!warden->rules)
 		return -ENOMEM;
 	if (!warden->options->no_divert)

@@ -21,8 +21,15 @@ static void teardown(void)
 
 static struct escape_record record_of(const char *program, uint8_t last)
 {
-	struct escape_record record = {.path = ESCAPE_OUTPUT, .uid = 33, .gid = 34, .pid = 7, .family = AF_INET,
-		.port = 25, .destination = {198, 51, 100, last}, .source = {192, 0, 2, 1}, .device = "out"};
+	struct escape_record record = {.path = ESCAPE_OUTPUT,
+		.uid = 33,
+		.gid = 34,
+		.pid = 7,
+		.family = AF_INET,
+		.port = 25,
+		.destination = {198, 51, 100, last},
+		.source = {192, 0, 2, 1},
+		.device = "out"};
 	snprintf(record.program, sizeof(record.program), "%s", program);
 	return record;
 }

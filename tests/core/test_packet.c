@@ -31,24 +31,24 @@ static const struct {
 	{"IPv4 cut in the ports", PACKET_IP, IP4 "d431 00", true, AF_INET, 6, false, 0},
 	{"IPv4 cut in the header", PACKET_IP, "45 00 0028 0000 4000 40 06 0000 c0000201 c63364", false, 0, 0,
 		false, 0},
-	{"IPv4 with a header length below the least", PACKET_IP, "44 00 0028 0000 4000 40 06 0000 " ENDS4 PORTS,
+	{"IPv4 with a header length below the least", PACKET_IP,
+		"44 00 0028 0000 4000 40 06 0000 " ENDS4 PORTS, true, AF_INET, 6, false, 0},
+	{"IPv4 with options that are missing", PACKET_IP, "4f 00 0028 0000 4000 40 06 0000 " ENDS4 PORTS,
 		true, AF_INET, 6, false, 0},
-	{"IPv4 with options that are missing", PACKET_IP, "4f 00 0028 0000 4000 40 06 0000 " ENDS4 PORTS, true,
-		AF_INET, 6, false, 0},
-	{"IPv4, a first fragment", PACKET_IP, "45 00 0028 0000 2000 40 06 0000 " ENDS4 PORTS, true, AF_INET, 6,
-		true, 0},
-	{"IPv4, a later fragment", PACKET_IP, "45 00 0028 0000 2001 40 06 0000 " ENDS4 PORTS, true, AF_INET, 6,
-		false, 0},
+	{"IPv4, a first fragment", PACKET_IP, "45 00 0028 0000 2000 40 06 0000 " ENDS4 PORTS, true, AF_INET,
+		6, true, 0},
+	{"IPv4, a later fragment", PACKET_IP, "45 00 0028 0000 2001 40 06 0000 " ENDS4 PORTS, true, AF_INET,
+		6, false, 0},
 	{"IPv4, UDP", PACKET_IP, "45 00 0028 0000 4000 40 11 0000 " ENDS4 PORTS, true, AF_INET, 17, true, 0},
 	{"IPv4, ICMP", PACKET_IP, "45 00 0028 0000 4000 40 01 0000 " ENDS4 PORTS, true, AF_INET, 1, false, 0},
 	{"IPv6", PACKET_IP, IP6_TCP PORTS, true, AF_INET6, 6, true, 0},
 	{"IPv6 cut in the header", PACKET_IP, "60000000 0014 06 40 20010db8", false, 0, 0, false, 0},
 	{"IPv6, hop-by-hop and destination options", PACKET_IP,
-		"60000000 0024 00 40 " ENDS6 "3c00 010400000000 0601 010c000000000000 000000000000 " PORTS, true,
-		AF_INET6, 6, true, 0},
+		"60000000 0024 00 40 " ENDS6 "3c00 010400000000 0601 010c000000000000 000000000000 " PORTS,
+		true, AF_INET6, 6, true, 0},
 	{"IPv6, authentication header", PACKET_IP,
-		"60000000 0024 33 40 " ENDS6 "0604 0000 00000001 00000001 000000000000000000000000 " PORTS, true,
-		AF_INET6, 6, true, 0},
+		"60000000 0024 33 40 " ENDS6 "0604 0000 00000001 00000001 000000000000000000000000 " PORTS,
+		true, AF_INET6, 6, true, 0},
 	{"IPv6, a first fragment", PACKET_IP, "60000000 001c 2c 40 " ENDS6 "06 00 0001 00000001 " PORTS, true,
 		AF_INET6, 6, true, 0},
 	{"IPv6, a later fragment", PACKET_IP, "60000000 001c 2c 40 " ENDS6 "06 00 0008 00000001 " PORTS, true,
@@ -56,18 +56,19 @@ static const struct {
 	{"IPv6, options cut off", PACKET_IP, "60000000 001c 3c 40 " ENDS6 "06 03 0000 00000001 " PORTS, true,
 		AF_INET6, 6, false, 0},
 	{"IPv6, headers without end", PACKET_IP,
-		"60000000 0050 3c 40 " ENDS6 "3c00000000000000 3c00000000000000 3c00000000000000 3c00000000000000 "
+		"60000000 0050 3c 40 " ENDS6
+		"3c00000000000000 3c00000000000000 3c00000000000000 3c00000000000000 "
 		"3c00000000000000 3c00000000000000 3c00000000000000 3c00000000000000 0600000000000000 " PORTS,
 		true, AF_INET6, 60, false, 0},
 	{"frame, IPv4", PACKET_FRAME, MACS "0800 " IP4 PORTS, true, AF_INET, 6, true, 0},
 	{"frame, IPv6", PACKET_FRAME, MACS "86dd " IP6_TCP PORTS, true, AF_INET6, 6, true, 0},
 	{"frame, one tag", PACKET_FRAME, MACS "8100 2064 0800 " IP4 PORTS, true, AF_INET, 6, true, 100},
-	{"frame, two tags", PACKET_FRAME, MACS "88a8 0007 8100 0064 86dd " IP6_TCP PORTS, true, AF_INET6, 6, true,
-		7},
-	{"frame, three tags", PACKET_FRAME, MACS "8100 0001 8100 0002 8100 0003 0800 " IP4 PORTS, true, AF_INET, 6,
-		true, 1},
-	{"frame, four tags", PACKET_FRAME, MACS "8100 0001 8100 0002 8100 0003 8100 0004 0800 " IP4 PORTS, false, 0,
-		0, false, 0},
+	{"frame, two tags", PACKET_FRAME, MACS "88a8 0007 8100 0064 86dd " IP6_TCP PORTS, true, AF_INET6, 6,
+		true, 7},
+	{"frame, three tags", PACKET_FRAME, MACS "8100 0001 8100 0002 8100 0003 0800 " IP4 PORTS, true,
+		AF_INET, 6, true, 1},
+	{"frame, four tags", PACKET_FRAME, MACS "8100 0001 8100 0002 8100 0003 8100 0004 0800 " IP4 PORTS,
+		false, 0, 0, false, 0},
 	{"frame, ARP", PACKET_FRAME, MACS "0806 " IP4 PORTS, false, 0, 0, false, 0},
 	{"frame cut in the tag", PACKET_FRAME, MACS "8100 00", false, 0, 0, false, 0},
 	{"frame without a payload", PACKET_FRAME, MACS "0800", false, 0, 0, false, 0},
@@ -110,8 +111,8 @@ START_TEST(test_cases)
 		return;
 	ck_assert_msg(packet.family == cases[_i].family && packet.protocol == cases[_i].protocol &&
 			      packet.has_ports == cases[_i].has_ports && packet.vlan == cases[_i].vlan,
-		"%s: family %d, protocol %u, ports %d, vlan %u", cases[_i].what, packet.family, packet.protocol,
-		packet.has_ports, packet.vlan);
+		"%s: family %d, protocol %u, ports %d, vlan %u", cases[_i].what, packet.family,
+		packet.protocol, packet.has_ports, packet.vlan);
 	ends_check(&packet, cases[_i].family);
 	if (packet.has_ports) {
 		ck_assert_uint_eq(packet.source_port, 54321);
@@ -124,8 +125,7 @@ END_TEST
 START_TEST(test_stays_inside)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint8_t *pages =
-		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(pages, MAP_FAILED);
 	ck_assert_int_eq(mprotect(pages + page, page, PROT_NONE), 0);
 	unsigned readable = 0, tried = 0;

@@ -27,8 +27,9 @@
 #define SENDER     "some-offender"
 
 /* A foreign rule that keeps connections away from the divert. */
-#define NOTRACK(hook)                                                                                        \
-	"nft 'table inet foreign { chain c { type filter hook " hook " priority raw; tcp dport 25 notrack; }; }'"
+#define NOTRACK(hook)                                                \
+	"nft 'table inet foreign { chain c { type filter hook " hook \
+	" priority raw; tcp dport 25 notrack; }; }'"
 
 struct scene {
 	struct internet world;
@@ -181,7 +182,8 @@ static void act_connect(const void *arg)
 	for (unsigned i = 0; i < connects->count; i++) {
 		pace(start, i, connects->per_second);
 		int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ck_assert_int_eq(connect(fd, six ? (void *)&to6 : (void *)&to4, six ? sizeof(to6) : sizeof(to4)), -1);
+		ck_assert_int_eq(
+			connect(fd, six ? (void *)&to6 : (void *)&to4, six ? sizeof(to6) : sizeof(to4)), -1);
 		ck_assert_msg(errno == connects->wanted, "connect: %s", strerror(errno));
 		close(fd);
 	}
@@ -243,7 +245,8 @@ START_TEST(test_untracked_connects)
 		sender_end(seen.sender);
 		ck_assert_uint_eq(seen.events, connects[i].count);
 		ck_assert_uint_eq(escape_lost(scene.escape), 0);
-		printf("%u connects in %llu ms, %u named\n", seen.events, (unsigned long long)lasted, seen.named);
+		printf("%u connects in %llu ms, %u named\n", seen.events, (unsigned long long)lasted,
+			seen.named);
 		ck_assert_int_eq(seen.last.path, ESCAPE_OUTPUT);
 		ck_assert_uint_eq(seen.last.uid, SENDER_UID);
 		ck_assert_uint_eq(seen.last.gid, SENDER_UID);
@@ -286,7 +289,9 @@ static void act_frames(const void *arg)
 	const struct frames *frames = arg;
 	uint32_t mark = 0x2525;
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	struct sockaddr_ll out = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_halen = ETH_ALEN,
+	struct sockaddr_ll out = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_IP),
+		.sll_halen = ETH_ALEN,
 		.sll_addr = {2, 0, 0, 0, 0, 0xa2}};
 	out.sll_ifindex = (int)if_nametoindex("out");
 	setegid(SENDER_UID);
