@@ -1,7 +1,7 @@
 /*
  * culprit: the process behind a packet that was stopped, where it can still be found: packet to socket (sock_diag),
- * socket to process (/proc). The work is bounded per second; what is not found, and what there was no time to look
- * for, is said to be unknown, never guessed.
+ * socket to process (/proc). The work is bounded: CULPRIT_BUDGET_MS of each second. What is not found, and what there
+ * was no time to look for, is said to be unknown, never guessed.
  *
  * To see which files a process of another user has open takes CAP_SYS_PTRACE. Without it the control group is
  * still found where the kernel tells it with the socket.
@@ -13,6 +13,9 @@
 
 #include "err.h"
 #include "escape.h"
+
+/* Of a second: what a flood of nameless packets may cost. */
+#define CULPRIT_BUDGET_MS 60
 
 struct culprit {
 	pid_t pid;                      /* 0: not found, or one of several */
@@ -26,11 +29,8 @@ struct culprit_search *culprit_search_new(struct err *err);
 /* NULL is fine. */
 void culprit_search_free(struct culprit_search *search);
 
-/*
- * now_ms: of a clock that only goes forward. Names may hold any byte that a file name or a process may choose, but
- * are terminated.
- */
-void culprit_find(struct culprit_search *search, const struct escape_event *event, uint64_t now_ms,
-	struct culprit *culprit);
+/* Names may hold any byte that a process may choose, but are terminated. */
+void culprit_find(
+	struct culprit_search *search, const struct escape_event *event, struct culprit *culprit);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * proc: which process has a socket open, from /proc. It looks first at the descriptors where it found the last
  * ones, then at all of those processes, then at the youngest processes of the user in question, then at the
- * others, for as long as its budget lasts: one step for each directory opened and each descriptor looked at.
+ * others, for PROC_STEPS at most: one for each directory opened and each descriptor looked at.
  */
 #ifndef MX_PROC_H
 #define MX_PROC_H
@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Steps a second, about a microsecond each: a tenth of a processor at most. */
-#define PROC_STEPS 100000
+/* About a microsecond each: a host with very many descriptors must not hold up its warden. */
+#define PROC_STEPS 30000
 
 #define PROC_RECENT 16
 
@@ -20,12 +20,11 @@ struct proc {
 		pid_t pid;
 		int fd;
 	} recent[PROC_RECENT]; /* where a socket was found, the last one first */
-	uint64_t steps;        /* left */
-	uint64_t refilled_ms;
+	unsigned steps;        /* that the search at hand has left */
 };
 
 /* The process with the socket of this inode, or 0. uid: the socket's; UINT32_MAX where it is unknown. */
-pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid, uint64_t now_ms);
+pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid);
 
 /* Each writes a terminated text, "" where the process is gone or does not show it. */
 void proc_name(pid_t pid, char *name, size_t size);

@@ -33,9 +33,8 @@ size_t sock_diag_tcp(struct sock_diag *diag, const struct packet *packet, struct
 /* TCP sockets of uid with packet's source port, wherever they mean to go: a walk over all connections. */
 size_t sock_diag_tcp_port(struct sock_diag *diag, const struct packet *packet, uint32_t uid,
 	struct sock_diag_match *matches, size_t max);
-/* Raw sockets of uid that may send such a packet. */
-size_t sock_diag_raw(struct sock_diag *diag, const struct packet *packet, uint32_t uid,
-	struct sock_diag_match *matches, size_t max);
+/* Raw sockets of uid that may send TCP of their own making. */
+size_t sock_diag_raw(int family, uint32_t uid, struct sock_diag_match *matches, size_t max);
 /* Packet sockets of uid that are bound to the device (an index) or to none. */
 size_t sock_diag_packet(
 	struct sock_diag *diag, uint32_t uid, uint32_t device, struct sock_diag_match *matches, size_t max);

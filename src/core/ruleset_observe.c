@@ -44,17 +44,19 @@ static void rule_insert(struct ruleset *ruleset, size_t at, struct ruleset_rule 
 
 /*
  * A queued packet comes back to the next chain, not to the next rule: the guard's rules again, in a chain before
- * it, exceptions included.
+ * it, exceptions and verdict included, so that what is above the limit is looked at once only.
  */
 static void output_queue(struct ruleset *ruleset, enum ruleset_kind queue)
 {
-	size_t first = 0;
-	while (ruleset->rules[first].chain != RULESET_GUARD_OUTPUT)
-		first++;
-	for (size_t i = first; ruleset->rules[i].chain == RULESET_GUARD_OUTPUT; i += 2) {
+	size_t count = ruleset->rule_count;
+	for (size_t i = 0; i < count; i++) {
 		struct ruleset_rule rule = ruleset->rules[i];
+		if (rule.chain != RULESET_GUARD_OUTPUT)
+			continue;
 		rule.chain = RULESET_ESCAPE_OUTPUT;
-		rule_insert(ruleset, first++, is_stop(&rule) ? rule_shown(&rule, rule.chain, queue) : rule);
+		if (is_stop(&rule))
+			rule_insert(ruleset, ruleset->rule_count, rule_shown(&rule, rule.chain, queue));
+		rule_insert(ruleset, ruleset->rule_count, rule);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proc.h"
 #include "sock_diag.h"
@@ -16,6 +17,7 @@
 struct culprit_search {
 	struct sock_diag diag;
 	struct proc proc;
+	uint64_t second, spent_us; /* the second at hand, and how much of it went into searches */
 };
 
 struct culprit_search *culprit_search_new(struct err *err)
@@ -59,7 +61,7 @@ static size_t sockets_find(
 	if (count == 0 && tcp && event->path == ESCAPE_POSTROUTING)
 		count = sock_diag_tcp_port(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
 	if (count == 0)
-		count = sock_diag_raw(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
+		count = sock_diag_raw(packet->family, event->uid, matches, CANDIDATES_MAX);
 	return count;
 }
 
@@ -87,19 +89,21 @@ static void names_join(const pid_t *pids, size_t count, char *text, size_t size)
 	}
 }
 
-void culprit_find(struct culprit_search *search, const struct escape_event *event, uint64_t now_ms,
-	struct culprit *culprit)
+static uint64_t now_us(void)
 {
-	*culprit = (struct culprit){0};
-	/* What is forwarded has no socket here. */
-	if (event->uid == ESCAPE_UNKNOWN)
-		return;
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void find(struct culprit_search *search, const struct escape_event *event, struct culprit *culprit)
+{
 	struct sock_diag_match matches[CANDIDATES_MAX];
 	size_t count = sockets_find(search, event, matches);
 	pid_t pids[CANDIDATES_MAX];
 	size_t found = 0;
 	for (size_t i = 0; i < count; i++) {
-		pid_t pid = proc_find(&search->proc, matches[i].inode, event->uid, now_ms);
+		pid_t pid = proc_find(&search->proc, matches[i].inode, event->uid);
 		if (pid > 0 && !is_among(pids, found, pid))
 			pids[found++] = pid;
 	}
@@ -110,4 +114,22 @@ void culprit_find(struct culprit_search *search, const struct escape_event *even
 	} else if (found > 1) {
 		names_join(pids, found, culprit->name, sizeof(culprit->name));
 	}
+}
+
+void culprit_find(
+	struct culprit_search *search, const struct escape_event *event, struct culprit *culprit)
+{
+	*culprit = (struct culprit){0};
+	/* What is forwarded has no socket here. */
+	if (event->uid == ESCAPE_UNKNOWN)
+		return;
+	uint64_t start = now_us();
+	if (start / 1000000 != search->second) {
+		search->second = start / 1000000;
+		search->spent_us = 0;
+	}
+	if (search->spent_us >= CULPRIT_BUDGET_MS * 1000)
+		return;
+	find(search, event, culprit);
+	search->spent_us += now_us() - start;
 }

@@ -14,14 +14,6 @@
 /* Processes that a search considers at most, the youngest of them. */
 #define PIDS_MAX 8192
 
-static void refill(struct proc *proc, uint64_t now_ms)
-{
-	if (now_ms - proc->refilled_ms < 1000)
-		return;
-	proc->steps = PROC_STEPS;
-	proc->refilled_ms = now_ms;
-}
-
 static bool step(struct proc *proc)
 {
 	if (proc->steps == 0)
@@ -112,11 +104,11 @@ static bool is_of(pid_t pid, uint32_t uid)
 	return lstat(path, &stat) == 0 && stat.st_uid == uid;
 }
 
-pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid, uint64_t now_ms)
+pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid)
 {
 	char link[64];
 	snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
-	refill(proc, now_ms);
+	proc->steps = PROC_STEPS;
 	for (size_t i = 0; i < PROC_RECENT && proc->recent[i].pid > 0 && step(proc); i++)
 		if (is_there(&proc->recent[i], link))
 			return remember(proc, proc->recent[i]);

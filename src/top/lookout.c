@@ -88,11 +88,8 @@ static void say(struct lookout *lookout, const struct escape_record *record, uin
 static void see(void *arg, const struct escape_event *event)
 {
 	struct lookout *lookout = arg;
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct culprit culprit;
-	culprit_find(lookout->search, event, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
-		&culprit);
+	culprit_find(lookout->search, event, &culprit);
 
 	struct escape_record record = {
 		.path = event->path,

@@ -109,7 +109,7 @@ static void see(void *arg, const struct escape_event *event)
 {
 	struct sightings *seen = arg;
 	seen->last = *event;
-	culprit_find(seen->scene->search, event, now_ms(), &seen->culprit);
+	culprit_find(seen->scene->search, event, &seen->culprit);
 	seen->events++;
 	seen->named += seen->culprit.pid == seen->sender && strcmp(seen->culprit.name, SENDER) == 0;
 }
