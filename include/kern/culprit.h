@@ -30,7 +30,6 @@ struct culprit_search *culprit_search_new(struct err *err);
 void culprit_search_free(struct culprit_search *search);
 
 /* Names may hold any byte that a process may choose, but are terminated. */
-void culprit_find(
-	struct culprit_search *search, const struct escape_event *event, struct culprit *culprit);
+void culprit_find(struct culprit_search *search, const struct escape_event *event, struct culprit *culprit);
 
 #endif

@@ -116,8 +116,7 @@ static void find(struct culprit_search *search, const struct escape_event *event
 	}
 }
 
-void culprit_find(
-	struct culprit_search *search, const struct escape_event *event, struct culprit *culprit)
+void culprit_find(struct culprit_search *search, const struct escape_event *event, struct culprit *culprit)
 {
 	*culprit = (struct culprit){0};
 	/* What is forwarded has no socket here. */

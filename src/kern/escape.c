@@ -9,6 +9,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/sockios.h>
 #include <net/if_arp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,7 +27,7 @@ struct escape {
 	uint32_t seq;
 	bool log_seen; /* a first packet was logged: log_next holds */
 	uint32_t log_next;
-	uint64_t lost;
+	uint64_t log_lost;
 	escape_callback callback;
 	void *arg;
 };
@@ -120,7 +121,7 @@ static int logged_take(struct escape *escape, const struct nlmsghdr *nlh)
 	if (attr[NFULA_SEQ]) {
 		uint32_t seq = number(attr[NFULA_SEQ], 0);
 		if (escape->log_seen)
-			escape->lost += seq - escape->log_next;
+			escape->log_lost += seq - escape->log_next;
 		escape->log_seen = true;
 		escape->log_next = seq + 1;
 	}
@@ -170,11 +171,9 @@ int escape_read(struct escape *escape, escape_callback callback, void *arg, stru
 			continue;
 		if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
-		if (len < 0 && errno == ENOBUFS) {
-			/* How many logged ones is known by the next one's number. */
-			escape->lost++;
+		/* What found no room is known from its numbers, see escape_lost(). */
+		if (len < 0 && errno == ENOBUFS)
 			continue;
-		}
 		if (len < 0)
 			return err_set(err, -errno, "the escape queue: %s", strerror(errno));
 		/* A verdict for a packet that the kernel gave up meanwhile is refused; nothing is lost by that. */
@@ -287,7 +286,24 @@ int escape_fd(const struct escape *escape)
 	return mnl_socket_get_fd(escape->socket);
 }
 
+/* What the kernel itself dropped of our queue: it was full, or our socket's buffer was. */
+static uint64_t queue_lost(void)
+{
+	FILE *from = fopen("/proc/self/net/netfilter/nfnetlink_queue", "re");
+	char line[256];
+	uint64_t lost = 0;
+	while (from && fgets(line, sizeof(line), from)) {
+		unsigned number, full, no_buffer;
+		if (sscanf(line, "%u %*u %*u %*u %*u %u %u", &number, &full, &no_buffer) == 3 &&
+			number == RULESET_ESCAPE_NUMBER)
+			lost = (uint64_t)full + no_buffer;
+	}
+	if (from)
+		fclose(from);
+	return lost;
+}
+
 uint64_t escape_lost(const struct escape *escape)
 {
-	return escape->lost;
+	return escape->log_lost + queue_lost();
 }

@@ -136,7 +136,8 @@ static void raw_list(struct search *search, const char *file)
 		unsigned protocol, uid;
 		unsigned long long inode;
 		/* The local address and its "port", which is the protocol; the tenth field; the twelfth. */
-		if (sscanf(line, " %*[^:]: %*[^:]:%x %*s %*s %*s %*s %*s %u %*s %llu", &protocol, &uid, &inode) == 3 &&
+		if (sscanf(line, " %*[^:]: %*[^:]:%x %*s %*s %*s %*s %*s %u %*s %llu", &protocol, &uid,
+			    &inode) == 3 &&
 			uid == search->uid && (protocol == IPPROTO_RAW || protocol == IPPROTO_TCP))
 			match_add(search, inode, 0);
 	}

@@ -67,7 +67,8 @@ static int open_socket(bool raw, const char *device, struct sockaddr_storage *to
 int main(int argc, char **argv)
 {
 	if (argc < 6 || (strcmp(argv[1], "raw") != 0 && strcmp(argv[1], "packet") != 0)) {
-		fprintf(stderr, "usage: bench-flood raw|packet SOURCE DESTINATION DEVICE SECONDS [PER_SECOND]\n");
+		fprintf(stderr,
+			"usage: bench-flood raw|packet SOURCE DESTINATION DEVICE SECONDS [PER_SECOND]\n");
 		return 2;
 	}
 	bool raw = strcmp(argv[1], "raw") == 0;
@@ -86,13 +87,20 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < BATCH; i++) {
 		frames[i] = (struct frame){
 			.ether = {{2}, {2, 1}, htons(ETH_P_IP)},
-			.ip = {.version = 4, .ihl = 5, .tot_len = htons(40), .ttl = 64, .protocol = IPPROTO_TCP,
-				.saddr = source, .daddr = destination},
+			.ip = {.version = 4,
+				.ihl = 5,
+				.tot_len = htons(40),
+				.ttl = 64,
+				.protocol = IPPROTO_TCP,
+				.saddr = source,
+				.daddr = destination},
 			.tcp = {.dest = htons(25), .doff = 5, .syn = 1, .window = htons(1024)},
 		};
 		parts[i].iov_base = raw ? (void *)&frames[i].ip : (void *)&frames[i];
 		parts[i].iov_len = raw ? sizeof(frames[i]) - sizeof(frames[i].ether) : sizeof(frames[i]);
-		messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_iov = &parts[i], .msg_iovlen = 1,
+		messages[i].msg_hdr = (struct msghdr){.msg_name = &to,
+			.msg_iov = &parts[i],
+			.msg_iovlen = 1,
 			.msg_namelen = raw ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_ll)};
 	}
 	double start = now_s(), end = start + seconds, now;

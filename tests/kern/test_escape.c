@@ -345,6 +345,239 @@ START_TEST(test_packet_socket)
 }
 END_TEST
 
+/* Opens connections without waiting for them, and stays while they try. */
+static void act_try(const void *arg)
+{
+	const struct connects *connects = arg;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(25)};
+	ck_assert_int_eq(inet_pton(AF_INET, connects->address, &to.sin_addr), 1);
+	become();
+	for (unsigned i = 0; i < connects->count; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		ck_assert_int_eq(connect(fd, (void *)&to, sizeof(to)), -1);
+		ck_assert_msg(errno == EINPROGRESS || errno == ECONNREFUSED, "connect: %s", strerror(errno));
+	}
+	pause();
+}
+
+static void sender_kill(pid_t sender)
+{
+	kill(sender, SIGKILL);
+	waitpid(sender, NULL, 0);
+}
+
+/* What a foreign rule rewrote is named by its source port. */
+START_TEST(test_rewritten)
+{
+	static const struct connects connects = {.address = STRANGER4, .count = 1};
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene;
+	scene_make(&scene, &observation);
+	shell("nft 'table ip foreign { chain c { type nat hook output priority -199;"
+	      " ip daddr " STRANGER4 " tcp dport 25 dnat to " STRANGER4 ":2587; }; }'");
+	struct sightings seen = {.scene = &scene};
+	seen.sender = sender_start(act_try, &connects, 0);
+	watch(&seen, 1);
+	sender_kill(seen.sender);
+	ck_assert_uint_eq(seen.events, 1);
+	ck_assert_int_eq(seen.last.path, ESCAPE_POSTROUTING);
+	ck_assert_uint_eq(seen.last.packet.destination_port, 2587);
+	ck_assert_uint_eq(seen.named, 1);
+	scene_end(&scene);
+}
+END_TEST
+
+/* What is forwarded has no process here: it is known where it came in. */
+START_TEST(test_forwarded)
+{
+	static const struct connects connects = {STRANGER6, 3, 1000, ECONNREFUSED};
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene;
+	scene_make(&scene, &observation);
+	shell(NOTRACK("prerouting"));
+	struct sightings seen = {.scene = &scene};
+	pid_t sender = sender_start(act_connect, &connects, scene.world.container);
+	watch(&seen, connects.count);
+	sender_end(sender);
+	ck_assert_uint_eq(seen.events, connects.count);
+	ck_assert_int_eq(seen.last.path, ESCAPE_FORWARD);
+	ck_assert_uint_eq(seen.last.uid, ESCAPE_UNKNOWN);
+	ck_assert_int_eq(seen.culprit.pid, 0);
+	ck_assert_str_eq(seen.last.in_device, "docker");
+	ck_assert_str_eq(seen.last.out_device, "out");
+	assert_ends(&seen.last, "2001:db8:c::2", STRANGER6);
+	scene_end(&scene);
+}
+END_TEST
+
+struct syns {
+	unsigned count;
+	unsigned pause_us; /* after each */
+};
+
+static void act_raw(const void *arg)
+{
+	const struct syns *syns = arg;
+	int fd = -1;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(STRANGER4)};
+	struct {
+		struct iphdr ip;
+		struct tcphdr tcp;
+	} packet = {
+		.ip = {.version = 4, .ihl = 5, .tot_len = htons(40), .ttl = 64, .protocol = IPPROTO_TCP},
+		.tcp = {.dest = htons(25), .doff = 5, .syn = 1, .window = htons(1024)},
+	};
+	packet.ip.saddr = inet_addr(HOST4);
+	packet.ip.daddr = inet_addr(STRANGER4);
+	for (unsigned i = 0; i < syns->count; i++) {
+		/* Packets that wait fill their socket's buffer. */
+		if (i % 64 == 0)
+			fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+		packet.tcp.source = htons((uint16_t)(1024 + i % 60000));
+		/* A dropped packet may be told to its sender: EPERM. */
+		sendto(fd, &packet, sizeof(packet), 0, (void *)&to, sizeof(to));
+		if (syns->pause_us > 0)
+			usleep(syns->pause_us);
+	}
+	usleep(300 * 1000);
+}
+
+START_TEST(test_raw_socket)
+{
+	static const struct syns syns = {100, 1000};
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene;
+	scene_make(&scene, &observation);
+	shell(NOTRACK("output"));
+	struct sightings seen = {.scene = &scene};
+	seen.sender = sender_start(act_raw, &syns, 0);
+	watch(&seen, syns.count);
+	sender_end(seen.sender);
+	ck_assert_uint_eq(seen.events, syns.count);
+	ck_assert_int_eq(seen.last.path, ESCAPE_OUTPUT);
+	assert_ends(&seen.last, HOST4, STRANGER4);
+	ck_assert_uint_eq(seen.named, seen.events);
+	scene_end(&scene);
+}
+END_TEST
+
+static uint64_t rejected(struct scene *scene)
+{
+	struct guard_counts counts;
+	struct err err = {""};
+	ck_assert_msg(guard_counts(scene->guard, &counts, &err) == 0, "%s", err.text);
+	return counts.counters[RULESET_REJECTED_OUTPUT].packets;
+}
+
+static const struct connects few = {STRANGER4, 20, 1000, ECONNREFUSED};
+
+static void assert_few_refused(struct scene *scene)
+{
+	uint64_t before = rejected(scene);
+	sender_end(sender_start(act_connect, &few, 0));
+	ck_assert_uint_eq(rejected(scene), before + few.count);
+}
+
+START_TEST(test_nobody_listens)
+{
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene = {0};
+	netns_fresh();
+	internet_make(&scene.world);
+	scene_arm(&scene, &observation);
+	shell(NOTRACK("output"));
+	assert_few_refused(&scene);
+	scene_end(&scene);
+}
+END_TEST
+
+/* It ends with packets that wait for its word. */
+START_TEST(test_listener_is_killed)
+{
+	static const struct connects connects = {.address = STRANGER4, .count = 500};
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene = {0};
+	netns_fresh();
+	internet_make(&scene.world);
+	scene_arm(&scene, &observation);
+	shell(NOTRACK("output"));
+	int ready[2];
+	ck_assert_int_eq(pipe(ready), 0);
+	pid_t listener = fork();
+	if (listener == 0) {
+		alarm(30);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		scene_listen(&scene, &observation);
+		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		pause();
+	}
+	char byte;
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	pid_t sender = sender_start(act_try, &connects, 0);
+	char *waiting = NULL;
+	for (int i = 0; i < 100 && !waiting; i++) {
+		usleep(20 * 1000);
+		waiting = shell_output(
+			"awk '$1 == 2525 && $3 == 500 { print }' /proc/net/netfilter/nfnetlink_queue");
+		if (observation.output == RULESET_BY_LOG || *waiting)
+			break;
+		free(waiting);
+		waiting = NULL;
+	}
+	ck_assert_msg(waiting != NULL, "the packets do not wait for the listener");
+	free(waiting);
+	sender_kill(listener);
+	ck_assert_uint_eq(internet_arrived(&scene.world), scene.arrived);
+	sender_kill(sender);
+	assert_few_refused(&scene);
+	scene_end(&scene);
+}
+END_TEST
+
+/* It does not keep up: what finds no room is lost to its eyes, and stopped like the rest. */
+START_TEST(test_overflow)
+{
+	static const struct syns syns = {40000, 0};
+	struct ruleset_observation observation = observation_of(true);
+	struct scene scene;
+	scene_make(&scene, &observation);
+	shell(NOTRACK("output"));
+	for (int i = 0; i < 3; i++)
+		sender_end(sender_start(act_raw, &syns, 0));
+	ck_assert_uint_eq(internet_arrived(&scene.world), scene.arrived);
+	struct sightings seen = {.scene = &scene};
+	watch(&seen, 3 * syns.count);
+	if (seen.last.waits) {
+		ck_assert_uint_eq(seen.events, 1024);
+		ck_assert_uint_gt(escape_lost(scene.escape), 0);
+		ck_assert_uint_eq(rejected(&scene) + escape_lost(scene.escape), 3 * syns.count);
+	} else {
+		ck_assert_uint_eq(rejected(&scene), 3 * syns.count);
+	}
+	escape_free(scene.escape);
+	scene.escape = NULL;
+	assert_few_refused(&scene);
+	scene_end(&scene);
+}
+END_TEST
+
+/* Another program listens under the number. */
+START_TEST(test_number_is_taken)
+{
+	struct ruleset_observation observation = observation_of(true);
+	netns_fresh();
+	struct err err = {""};
+	struct escape *first = escape_new(&observation, &err);
+	ck_assert_msg(first != NULL, "%s", err.text);
+	ck_assert_ptr_null(escape_new(&observation, &err));
+	ck_assert_msg(strstr(err.text, "another program"), "%s", err.text);
+	escape_free(first);
+	first = escape_new(&observation, &err);
+	ck_assert_msg(first != NULL, "%s", err.text);
+	escape_free(first);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("escape");
@@ -354,6 +587,13 @@ int main(void)
 	tcase_add_test(cases, test_untracked_connects);
 	tcase_add_test(cases, test_untracked_connects_logged);
 	tcase_add_test(cases, test_packet_socket);
+	tcase_add_test(cases, test_rewritten);
+	tcase_add_test(cases, test_forwarded);
+	tcase_add_test(cases, test_raw_socket);
+	tcase_add_test(cases, test_nobody_listens);
+	tcase_add_test(cases, test_listener_is_killed);
+	tcase_add_test(cases, test_overflow);
+	tcase_add_test(cases, test_number_is_taken);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
