@@ -30,7 +30,8 @@ struct ruleset_observation {
 	bool log; /* show what is stopped elsewhere */
 };
 
-/* Once a ruleset, before it is loaded. */
-void ruleset_observe(struct ruleset *ruleset, const struct ruleset_observation *observation);
+/* Once a ruleset, before it is loaded. The static wall has nobody who listens, and stays as it is. 0 or -ENOMEM. */
+int ruleset_observe(struct ruleset *ruleset, const struct ruleset_observation *observation,
+	struct err *err) MX_MUST_CHECK;
 
 #endif

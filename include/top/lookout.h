@@ -8,22 +8,22 @@
 
 #include <event2/event.h>
 
-#include "err.h"
 #include "ruleset_observe.h"
 #include "stats.h"
 
 struct lookout;
 
 /*
- * Listens on base's loop by observation's means, where there are any. NULL on failure, err filled: nothing is seen
- * then, and all is stopped as before.
+ * Finds the best means that the kernel has, listens by it on base's loop, and writes it to observation, for the
+ * rules. NULL where nothing can be seen, which the log says if it is for want of anything but the kernel's ability:
+ * all is stopped and counted as before.
  */
-struct lookout *lookout_new(struct event_base *base, const struct ruleset_observation *observation,
-	struct escapes *escapes, struct err *err);
+struct lookout *lookout_new(
+	struct event_base *base, struct escapes *escapes, struct ruleset_observation *observation);
 /* NULL is fine. */
 void lookout_free(struct lookout *lookout);
 
-/* Packets that were stopped and could not be shown for want of room. */
+/* Packets that were stopped and could not be shown for want of room. NULL is fine. */
 uint64_t lookout_lost(const struct lookout *lookout);
 
 #endif

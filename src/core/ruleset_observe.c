@@ -1,6 +1,16 @@
 #include "ruleset_observe.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "ruleset_internal.h"
+
+/* A queued packet comes back to the next chain: the guard's. */
+#define ESCAPE_OUTPUT "escape_output"
+#define GUARD_OUTPUT  "guard_output"
+/* Where all that is stopped at a device ends. */
+#define STOPPED "stopped"
 
 const char *ruleset_means_name(enum ruleset_means means)
 {
@@ -13,79 +23,134 @@ const char *ruleset_means_name(enum ruleset_means means)
 	return names[means];
 }
 
+/* What is stopped on the way to a diverted port; replies from there are nobody's try. */
 static bool is_stop(const struct ruleset_rule *rule)
 {
 	enum ruleset_kind last = rule->terms[rule->term_count - 1].kind;
-	return last == RULESET_RESET || last == RULESET_DROP;
+	if (last != RULESET_RESET && last != RULESET_DROP)
+		return false;
+	for (size_t i = 0; i < rule->term_count; i++)
+		if (rule->terms[i].kind == RULESET_COUNT && rule->terms[i].counter == RULESET_DROPPED_REPLIES)
+			return false;
+	return true;
 }
 
-/* The same matches, with `shown` in the place of counter and verdict. */
-static struct ruleset_rule rule_shown(
-	const struct ruleset_rule *rule, enum ruleset_chain chain, enum ruleset_kind shown)
+/* Puts `count` terms behind the matches, in the place of counter and verdict. */
+static struct ruleset_rule rule_ending(
+	const struct ruleset_rule *rule, size_t count, const enum ruleset_kind *kinds)
 {
 	struct ruleset_rule copy = *rule;
-	size_t matches = 0;
-	while (matches < rule->term_count && rule->terms[matches].kind < RULESET_COUNT)
-		matches++;
-	copy.chain = chain;
-	copy.terms[matches] = (struct ruleset_term){.kind = RULESET_LIMIT};
-	copy.terms[matches + 1] = (struct ruleset_term){.kind = shown};
-	copy.term_count = matches + 2;
+	copy.term_count = 0;
+	while (copy.term_count < rule->term_count && rule->terms[copy.term_count].kind < RULESET_COUNT)
+		copy.term_count++;
+	for (size_t i = 0; i < count; i++)
+		copy.terms[copy.term_count++] = (struct ruleset_term){.kind = kinds[i]};
 	return copy;
 }
 
-static void rule_insert(struct ruleset *ruleset, size_t at, struct ruleset_rule rule)
+static struct ruleset_rule rule_shown(const struct ruleset_rule *rule, enum ruleset_kind means)
 {
-	memmove(&ruleset->rules[at + 1], &ruleset->rules[at],
-		(ruleset->rule_count - at) * sizeof(ruleset->rules[0]));
-	ruleset->rules[at] = rule;
-	ruleset->rule_count++;
+	return rule_ending(rule, 2, (const enum ruleset_kind[]){RULESET_LIMIT, means});
+}
+
+/* Before the one that stands at `at`. */
+static bool chain_insert(struct ruleset_table *table, size_t at, struct ruleset_chain_spec chain)
+{
+	if (!ruleset_add_chain(table, &chain))
+		return false;
+	memmove(&table->chains[at + 1], &table->chains[at],
+		(table->chain_count - 1 - at) * sizeof(table->chains[0]));
+	table->chains[at] = chain;
+	return true;
+}
+
+static bool rule_insert(struct ruleset_table *table, size_t at, struct ruleset_rule rule)
+{
+	if (!ruleset_add_rule(table, &rule))
+		return false;
+	memmove(&table->rules[at + 1], &table->rules[at],
+		(table->rule_count - 1 - at) * sizeof(table->rules[0]));
+	table->rules[at] = rule;
+	return true;
 }
 
 /*
- * A queued packet comes back to the next chain, not to the next rule: the guard's rules again, in a chain before
- * it, exceptions and verdict included, so that what is above the limit is looked at once only.
+ * The guard's rules again, in a chain before it, exceptions and verdict included: what is above the limit is
+ * rejected there and looked at once only, what was queued meets them again.
  */
-static void output_queue(struct ruleset *ruleset, enum ruleset_kind queue)
+static bool output_queue(struct ruleset_table *table, enum ruleset_kind queue)
 {
-	size_t count = ruleset->rule_count;
-	for (size_t i = 0; i < count; i++) {
-		struct ruleset_rule rule = ruleset->rules[i];
-		if (rule.chain != RULESET_GUARD_OUTPUT)
+	size_t at = 0, count = table->rule_count;
+	while (strcmp(table->chains[at].name, GUARD_OUTPUT) != 0)
+		at++;
+	struct ruleset_chain_spec chain = table->chains[at];
+	chain.name = ESCAPE_OUTPUT;
+	chain.priority--;
+	bool ok = chain_insert(table, at, chain);
+	for (size_t i = 0; i < count && ok; i++) {
+		struct ruleset_rule rule = table->rules[i];
+		if (strcmp(rule.chain, GUARD_OUTPUT) != 0)
 			continue;
-		rule.chain = RULESET_ESCAPE_OUTPUT;
-		if (is_stop(&rule))
-			rule_insert(ruleset, ruleset->rule_count, rule_shown(&rule, rule.chain, queue));
-		rule_insert(ruleset, ruleset->rule_count, rule);
+		rule.chain = ESCAPE_OUTPUT;
+		if (is_stop(&rule)) {
+			struct ruleset_rule shown = rule_shown(&rule, queue);
+			ok = ruleset_add_rule(table, &shown);
+		}
+		ok = ok && ruleset_add_rule(table, &rule);
 	}
+	return ok;
 }
 
-static void chain_log(struct ruleset *ruleset, enum ruleset_chain chain)
+static bool chain_log(struct ruleset_table *table, const char *chain)
 {
-	for (size_t i = 0; i < ruleset->rule_count; i++)
-		if (ruleset->rules[i].chain == chain && is_stop(&ruleset->rules[i])) {
-			rule_insert(ruleset, i, rule_shown(&ruleset->rules[i], chain, RULESET_LOG));
+	bool ok = true;
+	for (size_t i = 0; i < table->rule_count && ok; i++)
+		if (strcmp(table->rules[i].chain, chain) == 0 && is_stop(&table->rules[i])) {
+			ok = rule_insert(table, i, rule_shown(&table->rules[i], RULESET_LOG));
 			i++;
 		}
+	return ok;
 }
 
-void ruleset_observe(struct ruleset *ruleset, const struct ruleset_observation *observation)
+/* There are many rules at a device: they end in one place, which shows, counts and drops. */
+static bool egress_log(struct ruleset_table *table)
 {
-	switch (observation->output) {
-	case RULESET_BY_NFT_QUEUE:
-		output_queue(ruleset, RULESET_QUEUE);
-		break;
-	case RULESET_BY_XT_QUEUE:
-		output_queue(ruleset, RULESET_QUEUE_XT);
-		break;
-	case RULESET_BY_LOG:
-		chain_log(ruleset, RULESET_GUARD_OUTPUT);
-		break;
-	default:
-		break;
-	}
-	if (!observation->log)
-		return;
-	chain_log(ruleset, RULESET_GUARD_FORWARD);
-	chain_log(ruleset, RULESET_GUARD_POSTROUTING);
+	static const enum ruleset_kind end[] = {RULESET_GOTO_STOPPED};
+	for (size_t i = 0; i < table->rule_count; i++)
+		if (is_stop(&table->rules[i]))
+			table->rules[i] = rule_ending(&table->rules[i], 1, end);
+	const struct ruleset_rule stop = {
+		.chain = STOPPED,
+		.terms = {{.kind = RULESET_COUNT, .counter = RULESET_DROPPED_EGRESS}, {.kind = RULESET_DROP}},
+		.term_count = 2,
+	};
+	struct ruleset_rule shown = rule_shown(&stop, RULESET_LOG);
+	return chain_insert(table, 0, (struct ruleset_chain_spec){.name = STOPPED}) &&
+	       ruleset_add_rule(table, &shown) && ruleset_add_rule(table, &stop);
+}
+
+static bool table_observe(struct ruleset_table *table, const struct ruleset_observation *observation)
+{
+	if (table->id == RULESET_EGRESS)
+		return !observation->log || egress_log(table);
+	if (table->id != RULESET_GUARD)
+		return true;
+	bool ok = true;
+	if (observation->output == RULESET_BY_NFT_QUEUE)
+		ok = output_queue(table, RULESET_QUEUE);
+	else if (observation->output == RULESET_BY_XT_QUEUE)
+		ok = output_queue(table, RULESET_QUEUE_XT);
+	else if (observation->output == RULESET_BY_LOG)
+		ok = chain_log(table, GUARD_OUTPUT);
+	if (ok && observation->log)
+		ok = chain_log(table, "guard_forward") && chain_log(table, "guard_postrouting");
+	return ok;
+}
+
+int ruleset_observe(struct ruleset *ruleset, const struct ruleset_observation *observation, struct err *err)
+{
+	for (size_t i = 0; i < ruleset->table_count; i++)
+		if (!table_observe(&ruleset->tables[i], observation))
+			return err_set(err, -ENOMEM, "no memory for the rules that show what is stopped");
+	return 0;
 }

@@ -15,26 +15,25 @@
 /* One table, one chain, one rule with the term in question. */
 static int probe_add(struct nlbatch *batch, enum ruleset_kind kind)
 {
-	struct ruleset rules = {
-		.chains = {[RULESET_ESCAPE_OUTPUT] = {"probe", "filter", NF_INET_LOCAL_OUT, 0}}};
-	const struct ruleset_rule rule = {RULESET_ESCAPE_OUTPUT, {{.kind = kind}}, 1};
+	const struct ruleset_table probed = {.name = PROBE_TABLE, .family = NFPROTO_INET};
+	const struct ruleset_chain_spec probe = {"probe", "filter", NF_INET_LOCAL_OUT, 0, NULL};
+	const struct ruleset_rule rule = {"probe", {{.kind = kind}}, 1};
 	struct nftnl_table *table = nftnl_table_alloc();
-	struct nftnl_chain *chain = encode_chain(&rules.chains[RULESET_ESCAPE_OUTPUT]);
-	struct nftnl_rule *encoded = encode_rule(&rules, &rule);
+	struct nftnl_chain *chain = encode_chain(&probed, &probe);
+	struct nftnl_rule *encoded = encode_rule(&probed, &rule);
 	struct nlmsghdr *nlh = NULL;
 	if (!table || !chain || !encoded)
 		goto out;
 	nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_INET);
 	nftnl_table_set_str(table, NFTNL_TABLE_NAME, PROBE_TABLE);
-	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, PROBE_TABLE);
-	nftnl_rule_set_str(encoded, NFTNL_RULE_TABLE, PROBE_TABLE);
-	nlh = nlbatch_add(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, "table inet " PROBE_TABLE);
+	nlh = nlbatch_add(batch, NFT_MSG_NEWTABLE, NFPROTO_INET, NLM_F_CREATE, "table inet " PROBE_TABLE);
 	if (nlh)
 		nftnl_table_nlmsg_build_payload(nlh, table);
-	nlh = nlbatch_add(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE, "chain probe");
+	nlh = nlbatch_add(batch, NFT_MSG_NEWCHAIN, NFPROTO_INET, NLM_F_CREATE, "chain probe");
 	if (nlh)
 		nftnl_chain_nlmsg_build_payload(nlh, chain);
-	nlh = nlbatch_add(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "rule of chain probe");
+	nlh = nlbatch_add(
+		batch, NFT_MSG_NEWRULE, NFPROTO_INET, NLM_F_CREATE | NLM_F_APPEND, "rule of chain probe");
 	if (nlh)
 		nftnl_rule_nlmsg_build_payload(nlh, encoded);
 out:
@@ -71,7 +70,7 @@ int escape_probe(struct ruleset_observation *observation, struct err *err)
 	};
 	*observation = (struct ruleset_observation){.output = RULESET_BY_COUNTERS};
 	struct nlsock sock;
-	int code = nlsock_open(&sock, err);
+	int code = nlsock_open(&sock, -1, err);
 	if (code < 0)
 		return code;
 	/* Without the right to ask, every answer would be no. */

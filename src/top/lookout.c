@@ -127,24 +127,36 @@ static void packets_wait(evutil_socket_t fd, short what, void *arg)
 		log_error("escape-unread %s", err.text);
 }
 
-struct lookout *lookout_new(struct event_base *base, const struct ruleset_observation *observation,
-	struct escapes *escapes, struct err *err)
+static int lookout_open(struct lookout *lookout, struct event_base *base,
+	const struct ruleset_observation *observation, struct err *err)
 {
-	struct lookout *lookout = calloc(1, sizeof(*lookout));
-	if (!lookout) {
-		err_set(err, -ENOMEM, "no memory for the escape queue");
-		return NULL;
-	}
-	lookout->escapes = escapes;
 	lookout->search = culprit_search_new(err);
 	lookout->escape = lookout->search ? escape_new(observation, err) : NULL;
-	if (lookout->escape) {
-		lookout->on_packet = event_new(
-			base, escape_fd(lookout->escape), EV_READ | EV_PERSIST, packets_wait, lookout);
-		if (lookout->on_packet && event_add(lookout->on_packet, NULL) == 0)
+	if (!lookout->escape)
+		return -EIO;
+	lookout->on_packet =
+		event_new(base, escape_fd(lookout->escape), EV_READ | EV_PERSIST, packets_wait, lookout);
+	if (!lookout->on_packet || event_add(lookout->on_packet, NULL) < 0)
+		return err_set(err, -ENOMEM, "the escape queue: no memory");
+	return 0;
+}
+
+struct lookout *lookout_new(
+	struct event_base *base, struct escapes *escapes, struct ruleset_observation *observation)
+{
+	struct err err = {"no memory"};
+	struct lookout *lookout = calloc(1, sizeof(*lookout));
+	int code = lookout ? escape_probe(observation, &err) : -ENOMEM;
+	if (code == 0 && observation->output != RULESET_BY_COUNTERS) {
+		lookout->escapes = escapes;
+		code = lookout_open(lookout, base, observation, &err);
+		if (code == 0)
 			return lookout;
-		err_set(err, -ENOMEM, "no memory for the escape queue");
 	}
+	if (code < 0)
+		log_warning("escapes-unseen reason=\"%s\" guard=\"stops and counts them all the same\"",
+			err.text);
+	*observation = (struct ruleset_observation){.output = RULESET_BY_COUNTERS};
 	lookout_free(lookout);
 	return NULL;
 }

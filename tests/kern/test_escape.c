@@ -50,9 +50,11 @@ static uint64_t now_ms(void)
 static void scene_arm(struct scene *scene, const struct ruleset_observation *observation)
 {
 	struct err err = {""};
-	scene->rules = rules_default();
-	ruleset_observe(scene->rules, observation);
-	scene->guard = guard_new(&err);
+	const char devices[][IFNAMSIZ] = {"out", "docker"};
+	const struct conf conf = conf_default();
+	scene->rules = ruleset_new(&conf, RULESET_ALL, &(struct ruleset_devices){devices, 2}, &err);
+	ck_assert_msg(scene->rules && ruleset_observe(scene->rules, observation, &err) == 0, "%s", err.text);
+	scene->guard = guard_new(-1, &err);
 	ck_assert_msg(scene->guard && guard_arm(scene->guard, scene->rules, &err) == 0, "%s", err.text);
 	scene->arrived = internet_arrived(&scene->world);
 }
@@ -210,14 +212,14 @@ START_TEST(test_probe_changes_nothing)
 	ck_assert_str_eq(before, after);
 	/* The best that there is: what it named can be loaded, what is better cannot. */
 	struct ruleset *rules = rules_default();
-	ruleset_observe(rules, &observation);
-	struct guard *guard = guard_new(NULL);
+	ck_assert_int_eq(ruleset_observe(rules, &observation, NULL), 0);
+	struct guard *guard = guard_new(-1, NULL);
 	ck_assert_int_eq(guard_arm(guard, rules, NULL), 0);
 	ruleset_free(rules);
 	if (observation.output > RULESET_BY_NFT_QUEUE) {
 		rules = rules_default();
 		observation.output--;
-		ruleset_observe(rules, &observation);
+		ck_assert_int_eq(ruleset_observe(rules, &observation, NULL), 0);
 		ck_assert_int_lt(guard_arm(guard, rules, NULL), 0);
 		ruleset_free(rules);
 	}
@@ -325,9 +327,6 @@ START_TEST(test_packet_socket)
 	struct ruleset_observation observation = observation_of(true);
 	struct scene scene;
 	scene_make(&scene, &observation);
-	shell("nft 'table netdev t { chain e { type filter hook egress device out priority 0;"
-	      " tcp dport 25 limit rate 2000/second burst 900 packets log group 2525;"
-	      " tcp dport 25 drop; }; }'");
 	struct sightings seen = {.scene = &scene};
 	seen.sender = sender_start(act_frames, &frames, 0);
 	watch(&seen, frames.count);
@@ -465,7 +464,7 @@ static uint64_t rejected(struct scene *scene)
 {
 	struct guard_counts counts;
 	struct err err = {""};
-	ck_assert_msg(guard_counts(scene->guard, &counts, &err) == 0, "%s", err.text);
+	ck_assert_msg(guard_counts(scene->guard, RULESET_OWNED, &counts, &err) == 0, "%s", err.text);
 	return counts.counters[RULESET_REJECTED_OUTPUT].packets;
 }
 
