@@ -42,7 +42,7 @@ int plan_adopt(struct nlbatch *batch, const struct ruleset_table *identity, uint
 /* Adds the removal of a table. 0 or -ENOMEM. */
 int plan_disarm(struct nlbatch *batch, const struct ruleset_table *identity) MX_MUST_CHECK;
 
-/* Adds the chain of a device, with its rules, to a table that stands. 0 or -ENOMEM. */
+/* Adds the chain of a device, with its rules, to a table that stands, if it is not there. 0 or -ENOMEM. */
 int plan_device(struct nlbatch *batch, const struct ruleset_table *rules,
 	const struct ruleset_chain_spec *chain) MX_MUST_CHECK;
 

@@ -300,5 +300,13 @@ int plan_device(
 	struct nlbatch *batch, const struct ruleset_table *rules, const struct ruleset_chain_spec *chain)
 {
 	int code = chain_add(batch, rules, chain);
-	return code == 0 ? rules_add(batch, rules, chain->name) : code;
+	struct nlmsghdr *nlh = NULL;
+	if (code == 0)
+		nlh = nlbatch_add(batch, NFT_MSG_DELRULE, rules->family, 0, "the removal of chain %s's rules",
+			chain->name);
+	if (!nlh)
+		return -ENOMEM;
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, rules->name);
+	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain->name);
+	return rules_add(batch, rules, chain->name);
 }

@@ -129,6 +129,13 @@ static void follow(evutil_socket_t fd, short what, void *arg)
 	log_info("devices-guarded count=%zu", keeper->links.count);
 }
 
+static void look_out(struct keeper *keeper, struct event_base *base)
+{
+	keeper->lookout = lookout_new(base, stats_escapes(keeper->stats), &keeper->observation);
+	keeper->kernel->escape_queue = keeper->observation.output;
+	keeper->kernel->escape_log = keeper->observation.log;
+}
+
 int keeper_open(struct keeper *keeper, struct event_base *base, const struct conf *conf,
 	const struct stats *stats, struct stats_kernel *kernel, struct err *err)
 {
@@ -137,8 +144,7 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 		.stats = stats,
 		.kernel = kernel,
 		.conf = conf_ref(conf),
-		/* Nobody holds our own socket when we are gone; then the static wall stands. */
-		.tables = inherited >= 0 ? RULESET_OWNED : RULESET_ALL,
+		.tables = RULESET_ALL,
 	};
 	/* Devices first: what comes later is reported. */
 	int code = links_open(&keeper->links, err);
@@ -147,16 +153,21 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 	keeper->guard = guard_new(inherited, err);
 	if (!keeper->guard)
 		return -EPERM;
-	keeper->lookout = lookout_new(base, stats_escapes(stats), &keeper->observation);
-	kernel->escape_queue = keeper->observation.output;
-	kernel->escape_log = keeper->observation.log;
+	struct guard_state before;
+	code = guard_state(keeper->guard, &before, err);
+	if (code < 0)
+		return code;
+	/*
+	 * Nobody holds our own socket when we are gone; then the static wall stands. Where systemd holds it there need
+	 * be none, but one that somebody put up is kept true.
+	 */
+	if (inherited >= 0 && !before.walled)
+		keeper->tables = RULESET_OWNED;
+	look_out(keeper, base);
 	keeper->rules = rules_make(keeper, conf, err);
 	if (!keeper->rules)
 		return -ENOMEM;
-	struct guard_state before;
-	code = guard_state(keeper->guard, &before, err);
-	if (code == 0)
-		code = guard_arm(keeper->guard, keeper->rules, err);
+	code = guard_arm(keeper->guard, keeper->rules, err);
 	if (code < 0)
 		return code;
 	if (!before.armed)

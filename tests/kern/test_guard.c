@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,85 @@ static void in_fresh_netns_is_owned(void)
 	guard_free(guard);
 }
 
+static struct ruleset *rules_for(const char *names)
+{
+	char list[8][IFNAMSIZ] = {""};
+	struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])list, 0};
+	for (const char *from = names; *from; devices.count++) {
+		size_t len = strcspn(from, " ");
+		memcpy(list[devices.count], from, len);
+		from += len + strspn(from + len, " ");
+	}
+	struct conf conf = conf_default();
+	struct err err = {""};
+	struct ruleset *rules = ruleset_new(&conf, RULESET_ALL, &devices, &err);
+	ck_assert_ptr_nonnull(rules);
+	return rules;
+}
+
+/* From each set of devices to the next. */
+static void in_fresh_netns_follows_devices(void)
+{
+	static const char *const steps[] = {"eth0", "eth0 eth1 wg0", "eth1", "", "a b c d e f g h", "h"};
+	struct guard *guard = guard_open();
+	struct err err = {""};
+	struct ruleset *stands = rules_for("");
+	arm(guard, stands);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct ruleset *next = rules_for(steps[i]);
+		ck_assert_msg(guard_follow(guard, stands, next, &err) == 0, "%s: %s", steps[i], err.text);
+		assert_verified(guard, next);
+		ruleset_free(stands);
+		stands = next;
+	}
+	/* A chain that went with its device, as on older kernels, is not missed. */
+	shell("nft 'flush chain netdev mxmirage_static dev_h; delete chain netdev mxmirage_static dev_h'");
+	struct ruleset *none = rules_for("");
+	ck_assert_msg(guard_follow(guard, stands, none, &err) == 0, "%s", err.text);
+	assert_verified(guard, none);
+	ruleset_free(stands);
+	ruleset_free(none);
+	guard_free(guard);
+}
+
+/* As systemd does: it holds the socket, and who edits through it comes and goes. */
+static void in_fresh_netns_shares_an_inherited_socket(void)
+{
+	struct ruleset *rules = rules_default_tables(RULESET_OWNED);
+	struct ruleset *others = rules_example_tables(RULESET_OWNED);
+	int held = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	ck_assert(held >= 0 && bind(held, (struct sockaddr *)&any, sizeof(any)) == 0);
+	for (int round = 0; round < 3; round++) {
+		struct err err = {""};
+		struct guard *guard = guard_new(dup(held), &err);
+		ck_assert_msg(guard != NULL, "%s", err.text);
+		arm(guard, round == 1 ? others : rules);
+		assert_state(guard, true, true, true);
+		guard_free(guard);
+
+		/* Nobody of ours is there, and it is still ours. */
+		shell("nft flush ruleset");
+		ck_assert_int_ne(shell_status("nft delete table inet mxmirage 2>&1"), 0);
+		ck_assert_int_ne(shell_status("nft delete table netdev mxmirage 2>&1"), 0);
+		struct guard *stranger = guard_open();
+		assert_verified(stranger, round == 1 ? others : rules);
+		ck_assert_int_eq(guard_arm(stranger, rules, &err), -EBUSY);
+		ck_assert_int_eq(guard_disarm(stranger, &err), -EBUSY);
+		guard_free(stranger);
+	}
+	struct err err = {""};
+	struct guard *guard = guard_new(dup(held), &err);
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+	assert_state(guard, false, false, false);
+	guard_free(guard);
+	close(held);
+	ck_assert_ptr_null(guard_new(998, &err));
+	ck_assert_ptr_nonnull(strstr(err.text, "inherited netlink socket (descriptor 998)"));
+	ruleset_free(rules);
+	ruleset_free(others);
+}
+
 /* Each is done to a plain copy of rules/example-exclude.nft, and found. */
 static const struct {
 	const char *command, *finding;
@@ -424,6 +504,8 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_arms_and_disarms,
 	in_fresh_netns_adopts_a_plain_table,
 	in_fresh_netns_is_owned,
+	in_fresh_netns_follows_devices,
+	in_fresh_netns_shares_an_inherited_socket,
 	in_fresh_netns_finds_each_change,
 	in_fresh_netns_names_what_is_refused,
 	in_fresh_netns_needs_the_capability,
