@@ -74,8 +74,8 @@ static const struct term_form {
 		PLAIN},
 	[RULESET_LOG] = {"log group " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
 	[RULESET_QUEUE] = {"queue flags bypass to " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
-	/* nft has no words for it; this is what it lists. */
-	[RULESET_QUEUE_XT] = {"xt target \"NFQUEUE\"", PLAIN},
+	/* The xt target, as nft lists it with the help of libxtables. */
+	[RULESET_QUEUE_XT] = {"queue num " TEXT(RULESET_ESCAPE_NUMBER) " bypass", PLAIN},
 	[RULESET_ACCEPT] = {"accept", PLAIN},
 	[RULESET_DROP] = {"drop", PLAIN},
 	[RULESET_RESET] = {"reject with tcp reset", PLAIN},

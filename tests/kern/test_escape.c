@@ -56,7 +56,6 @@ static void scene_arm(struct scene *scene, const struct ruleset_observation *obs
 	ck_assert_msg(scene->rules && ruleset_observe(scene->rules, observation, &err) == 0, "%s", err.text);
 	scene->guard = guard_new(-1, &err);
 	ck_assert_msg(scene->guard && guard_arm(scene->guard, scene->rules, &err) == 0, "%s", err.text);
-	scene->arrived = internet_arrived(&scene->world);
 }
 
 static void scene_listen(struct scene *scene, const struct ruleset_observation *observation)
@@ -72,6 +71,7 @@ static void scene_make(struct scene *scene, const struct ruleset_observation *ob
 {
 	netns_fresh();
 	internet_make(&scene->world);
+	scene->arrived = internet_arrived(&scene->world);
 	scene_arm(scene, observation);
 	scene_listen(scene, observation);
 }
@@ -226,6 +226,28 @@ START_TEST(test_probe_changes_nothing)
 	guard_free(guard);
 	free(before);
 	free(after);
+}
+END_TEST
+
+/* nft lists what was printed, and the guard finds what it loaded; with each means that this kernel has. */
+START_TEST(test_rules_are_as_printed)
+{
+	struct ruleset_observation observation = observation_of(true);
+	if (_i < (int)observation.output || _i == RULESET_BY_COUNTERS)
+		return;
+	observation.output = _i;
+	struct scene scene = {0};
+	netns_fresh();
+	shell("ip link add out type veth peer name docker");
+	scene_arm(&scene, &observation);
+	char *listed = nft_list(), *printed = rules_text(scene.rules);
+	assert_same_text(listed, printed);
+	struct err err = {""};
+	ck_assert_msg(guard_verify(scene.guard, scene.rules, &err) == 0, "%s", err.text);
+	free(listed);
+	free(printed);
+	ruleset_free(scene.rules);
+	guard_free(scene.guard);
 }
 END_TEST
 
@@ -483,6 +505,7 @@ START_TEST(test_nobody_listens)
 	struct scene scene = {0};
 	netns_fresh();
 	internet_make(&scene.world);
+	scene.arrived = internet_arrived(&scene.world);
 	scene_arm(&scene, &observation);
 	shell(NOTRACK("output"));
 	assert_few_refused(&scene);
@@ -498,6 +521,7 @@ START_TEST(test_listener_is_killed)
 	struct scene scene = {0};
 	netns_fresh();
 	internet_make(&scene.world);
+	scene.arrived = internet_arrived(&scene.world);
 	scene_arm(&scene, &observation);
 	shell(NOTRACK("output"));
 	int ready[2];
@@ -583,6 +607,7 @@ int main(void)
 	TCase *cases = tcase_create("escape");
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, test_probe_changes_nothing);
+	tcase_add_loop_test(cases, test_rules_are_as_printed, 0, RULESET_MEANS);
 	tcase_add_test(cases, test_untracked_connects);
 	tcase_add_test(cases, test_untracked_connects_logged);
 	tcase_add_test(cases, test_packet_socket);
