@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cgroup.h"
 #include "proc.h"
 #include "sock_diag.h"
 
@@ -17,6 +18,8 @@
 struct culprit_search {
 	struct sock_diag diag;
 	struct proc proc;
+	uint64_t cgroup; /* the last one that was looked for, and its path */
+	char cgroup_path[ESCAPE_CGROUP_MAX];
 	uint64_t second, spent_us; /* the second at hand, and how much of it went into searches */
 };
 
@@ -89,6 +92,33 @@ static void names_join(const pid_t *pids, size_t count, char *text, size_t size)
 	}
 }
 
+/*
+ * The control group alone. Where the process was not found because its descriptors may not be seen, and it waits for
+ * us so that it still lives, it is one of the group's.
+ */
+static void group_find(struct culprit_search *search, uint64_t cgroup, const struct escape_event *event,
+	struct culprit *culprit)
+{
+	if (cgroup != search->cgroup) {
+		search->cgroup = cgroup;
+		cgroup_path(cgroup, search->cgroup_path, sizeof(search->cgroup_path));
+	}
+	memcpy(culprit->cgroup, search->cgroup_path, sizeof(culprit->cgroup));
+	if (!culprit->cgroup[0] || !search->proc.denied || !event->waits)
+		return;
+	pid_t members[CANDIDATES_MAX];
+	size_t all = cgroup_members(culprit->cgroup, members, CANDIDATES_MAX), count = 0;
+	for (size_t i = 0; i < all; i++)
+		if (proc_is_of(members[i], event->uid))
+			members[count++] = members[i];
+	if (count == 1 && all < CANDIDATES_MAX) {
+		culprit->pid = members[0];
+		proc_name(culprit->pid, culprit->name, sizeof(culprit->name));
+	} else if (count > 0) {
+		names_join(members, count, culprit->name, sizeof(culprit->name));
+	}
+}
+
 static uint64_t clock_us(clockid_t clock)
 {
 	struct timespec now;
@@ -113,6 +143,8 @@ static void find(struct culprit_search *search, const struct escape_event *event
 		proc_cgroup(culprit->pid, culprit->cgroup, sizeof(culprit->cgroup));
 	} else if (found > 1) {
 		names_join(pids, found, culprit->name, sizeof(culprit->name));
+	} else if (count > 0 && matches[0].cgroup > 0) {
+		group_find(search, matches[0].cgroup, event, culprit);
 	}
 }
 

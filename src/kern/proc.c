@@ -28,21 +28,23 @@ static bool is_number(const char *text)
 }
 
 /* Whether a descriptor's link is `link`: "socket:[INODE]". */
-static bool is_socket(int directory, const char *name, const char *link)
+static bool is_socket(struct proc *proc, int directory, const char *name, const char *link)
 {
 	char target[64];
 	ssize_t len = readlinkat(directory, name, target, sizeof(target) - 1);
-	if (len < 0)
+	if (len < 0) {
+		proc->denied = proc->denied || errno == EACCES;
 		return false;
+	}
 	target[len] = '\0';
 	return strcmp(target, link) == 0;
 }
 
-static bool is_there(const struct proc_place *place, const char *link)
+static bool is_there(struct proc *proc, const struct proc_place *place, const char *link)
 {
 	char path[48];
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)place->pid, place->fd);
-	return is_socket(AT_FDCWD, path, link);
+	return is_socket(proc, AT_FDCWD, path, link);
 }
 
 /* Whether a process has the socket open, and where. */
@@ -50,13 +52,17 @@ static bool has_socket(struct proc *proc, pid_t pid, const char *link, struct pr
 {
 	char path[32];
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	DIR *dir = step(proc) ? opendir(path) : NULL;
-	if (!dir)
+	if (!step(proc))
 		return false;
+	DIR *dir = opendir(path);
+	if (!dir) {
+		proc->denied = proc->denied || errno == EACCES;
+		return false;
+	}
 	bool found = false;
 	const struct dirent *entry;
 	while (!found && (entry = readdir(dir)) && step(proc))
-		if (is_number(entry->d_name) && is_socket(dirfd(dir), entry->d_name, link)) {
+		if (is_number(entry->d_name) && is_socket(proc, dirfd(dir), entry->d_name, link)) {
 			*place = (struct proc_place){pid, (int)strtol(entry->d_name, NULL, 10)};
 			found = true;
 		}
@@ -96,7 +102,8 @@ static pid_t *pids_list(size_t *count)
 	return pids;
 }
 
-static bool is_of(pid_t pid, uint32_t uid)
+/* Cheap, and wrong for a process that gave up another user's rights: the kernel hides these behind root. */
+static bool seems_of(pid_t pid, uint32_t uid)
 {
 	char path[32];
 	struct stat stat;
@@ -109,8 +116,9 @@ pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid)
 	char link[64];
 	snprintf(link, sizeof(link), "socket:[%llu]", (unsigned long long)inode);
 	proc->steps = PROC_STEPS;
+	proc->denied = false;
 	for (size_t i = 0; i < PROC_RECENT && proc->recent[i].pid > 0 && step(proc); i++)
-		if (is_there(&proc->recent[i], link))
+		if (is_there(proc, &proc->recent[i], link))
 			return remember(proc, proc->recent[i]);
 	struct proc_place place;
 	for (size_t i = 0; i < PROC_RECENT && proc->recent[i].pid > 0; i++)
@@ -125,7 +133,7 @@ pid_t proc_find(struct proc *proc, uint64_t inode, uint32_t uid)
 	bool found = false;
 	for (int pass = 0; pass < 2 && !found; pass++)
 		for (size_t i = count; i > 0 && !found && step(proc); i--)
-			found = is_of(pids[i - 1], uid) == (pass == 0) &&
+			found = seems_of(pids[i - 1], uid) == (pass == 0) &&
 				has_socket(proc, pids[i - 1], link, &place);
 	free(pids);
 	return found ? remember(proc, place) : 0;
@@ -141,6 +149,16 @@ static void file_read(pid_t pid, const char *name, char *text, size_t size)
 	text[len > 0 ? len : 0] = '\0';
 	if (fd >= 0)
 		close(fd);
+}
+
+bool proc_is_of(pid_t pid, uint32_t uid)
+{
+	char text[1024];
+	file_read(pid, "status", text, sizeof(text));
+	/* Real and effective. */
+	const char *line = strstr(text, "\nUid:");
+	unsigned real, effective;
+	return line && sscanf(line, "\nUid: %u %u", &real, &effective) == 2 && effective == uid;
 }
 
 void proc_name(pid_t pid, char *name, size_t size)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -299,6 +301,59 @@ START_TEST(test_untracked_connects_logged)
 	ck_assert_uint_eq(escape_lost(scene.escape), 0);
 	ck_assert_uint_eq(seen.last.uid, SENDER_UID);
 	ck_assert(!seen.last.waits);
+	scene_end(&scene);
+}
+END_TEST
+
+/* The unified hierarchy's place, NULL where this machine has none that can be written to. */
+static const char *hierarchy(void)
+{
+	static const char *const places[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+	for (size_t i = 0; i < 2; i++)
+		if (shell_status("test -w %s/cgroup.procs && test $(stat -fc %%T %s) = cgroup2fs", places[i],
+			    places[i]) == 0)
+			return places[i];
+	return NULL;
+}
+
+static void capability_drop(unsigned capability)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+	data[capability / 32].effective &= ~(1u << capability % 32);
+	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+/* A warden that may not look into others' processes, as under systemd: the group names the service. */
+START_TEST(test_without_the_right_to_look)
+{
+	static const struct connects connects = {STRANGER4, 5, 1000, ECONNREFUSED};
+	struct ruleset_observation observation = observation_of(true);
+	const char *place = hierarchy();
+	if (!place || observation.output == RULESET_BY_LOG)
+		return;
+	struct scene scene;
+	scene_make(&scene, &observation);
+	shell(NOTRACK("output"));
+	shell("mkdir -p %s/mxmirage-test-%d/a.service", place, getpid());
+	char group[96];
+	snprintf(group, sizeof(group), "/mxmirage-test-%d/a.service", getpid());
+	pid_t sender = fork();
+	if (sender == 0) {
+		shell("echo %d > %s%s/cgroup.procs", getpid(), place, group);
+		prctl(PR_SET_NAME, SENDER);
+		act_connect(&connects);
+		_exit(EXIT_SUCCESS);
+	}
+	capability_drop(CAP_SYS_PTRACE);
+	struct sightings seen = {.scene = &scene, .sender = sender};
+	watch(&seen, connects.count);
+	sender_end(sender);
+	shell("rmdir %s%s %s/mxmirage-test-%d", place, group, place, getpid());
+	ck_assert_uint_eq(seen.events, connects.count);
+	ck_assert_str_eq(seen.culprit.cgroup, group);
+	ck_assert_uint_eq(seen.named, seen.events);
 	scene_end(&scene);
 }
 END_TEST
@@ -610,6 +665,7 @@ int main(void)
 	tcase_add_loop_test(cases, test_rules_are_as_printed, 0, RULESET_MEANS);
 	tcase_add_test(cases, test_untracked_connects);
 	tcase_add_test(cases, test_untracked_connects_logged);
+	tcase_add_test(cases, test_without_the_right_to_look);
 	tcase_add_test(cases, test_packet_socket);
 	tcase_add_test(cases, test_rewritten);
 	tcase_add_test(cases, test_forwarded);
