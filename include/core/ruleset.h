@@ -116,7 +116,7 @@ enum ruleset_kind {
  * Packets a second and chain that are shown, and at once: a flood above it meets the guard alone. The burst is
  * less than the kernel's queue holds (1,024), so that no packet is lost there while the listener is at work.
  */
-#define RULESET_ESCAPE_RATE  2000
+#define RULESET_ESCAPE_RATE  1200
 #define RULESET_ESCAPE_BURST 900
 
 /* One or two bytes of the frame, network order, compared with a value. */

@@ -130,10 +130,10 @@ START_TEST(test_prints)
 	static const char *const parts[] = {
 		"	chain escape_output {\n		type filter hook output priority 2147483645; policy "
 		"accept;\n",
-		" limit rate 2000/second burst 900 packets queue flags bypass to 2525\n",
-		"		tcp dport @ports limit rate 2000/second burst 900 packets log group 2525\n"
+		" limit rate 1200/second burst 900 packets queue flags bypass to 2525\n",
+		"		tcp dport @ports limit rate 1200/second burst 900 packets log group 2525\n"
 		"		tcp dport @ports counter name \"dropped_postrouting\" drop\n",
-		"	chain stopped {\n		limit rate 2000/second burst 900 packets log group "
+		"	chain stopped {\n		limit rate 1200/second burst 900 packets log group "
 		"2525\n"
 		"		counter name \"dropped_egress\" drop\n	}\n",
 		"		tcp dport @ports goto stopped\n",

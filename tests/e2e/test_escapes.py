@@ -23,6 +23,22 @@ for _ in range(int(sys.argv[2])):
     sys.exit("not refused")
 """
 
+FRAME = """
+import socket, struct, sys, time
+open("/proc/self/comm", "w").write("sneakier")
+frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+frames.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
+ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, socket.inet_aton("192.0.2.11"), socket.inet_aton(sys.argv[1]))
+tcp = struct.pack("!HHIIBBHHH", 4242, 25, 1, 0, 0x50, 2, 1024, 0, 0)
+for _ in range(5):
+    try:
+        frames.sendto(bytes(12) + struct.pack("!H", 0x0800) + ip + tcp, ("wan", 0x0800))
+    except OSError:  # the kernel says that the frame was dropped
+        continue
+    sys.exit("not dropped")
+time.sleep(0.3)
+"""
+
 
 class EscapesTest(unittest.TestCase):
     @classmethod
@@ -54,6 +70,14 @@ class EscapesTest(unittest.TestCase):
         (line,) = [line for line in self.world.mxmirage.log().splitlines() if "escape path=output" in line]
         self.assertRegex(line, rf'uid=4321 process="sneaky" pid={row["pid"]} .* to={GMAIL} port=25 .*remedy="')
         self.assertRegex(self.world.mxmirage.command("status").stdout, rf"sneaky \(uid 4321, pid \d+\) +{GMAIL}")
+
+    def test_packet_socket_is_named(self) -> None:
+        """A SYN that never passes the IP stack, marked so that no rule by mark would divert it either."""
+        self.world.lab.run(HOST, "python3", "-c", FRAME, GMAIL)
+        wait_until(lambda: self.escapes("egress"), 5, "an escape in the status")
+        (row,) = self.escapes("egress")
+        self.assertEqual((row["uid"], row["process"], row["device"], row["to"], row["port"], row["packets"]),
+                         (0, "sneakier", "wan", GMAIL, 25, 5))
 
     def test_forwarded_packet_names_its_device(self) -> None:
         self.world.lab.run(HOST, "nft", NOTRACK.format(hook="prerouting"))

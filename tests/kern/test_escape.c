@@ -316,12 +316,14 @@ static const char *hierarchy(void)
 	return NULL;
 }
 
-static void capability_drop(unsigned capability)
+static void capability_set(unsigned capability, bool on)
 {
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 	ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
-	data[capability / 32].effective &= ~(1u << capability % 32);
+	uint32_t bit = 1u << capability % 32;
+	data[capability / 32].effective =
+		on ? data[capability / 32].effective | bit : data[capability / 32].effective & ~bit;
 	ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
 }
 
@@ -346,9 +348,10 @@ START_TEST(test_without_the_right_to_look)
 		act_connect(&connects);
 		_exit(EXIT_SUCCESS);
 	}
-	capability_drop(CAP_SYS_PTRACE);
+	capability_set(CAP_SYS_PTRACE, false);
 	struct sightings seen = {.scene = &scene, .sender = sender};
 	watch(&seen, connects.count);
+	capability_set(CAP_SYS_PTRACE, true);
 	sender_end(sender);
 	shell("rmdir %s%s %s/mxmirage-test-%d", place, group, place, getpid());
 	ck_assert_uint_eq(seen.events, connects.count);
