@@ -24,6 +24,8 @@ from world import World  # noqa: E402
 
 FLOODER = HERE.parents[1] / "build" / "tests" / "bench" / "bench-flood"
 TARGET = sorted(address for address in zones.domain_addresses("gmail.com") if ":" not in address)[0]
+# 0: as many as it can.
+FLOODS = ((None, 0), ("raw", 300_000), ("raw", 0), ("packet", 300_000), ("packet", 0))
 NOTRACK = "table inet foreign {{ chain c {{ type filter hook output priority raw; ip saddr {} tcp dport 25 notrack; }}; }}"
 # Holds our queue's and log group's number (struct nfgenmsg and a BIND command each), as another program would.
 HOLD_NUMBER = """
@@ -57,12 +59,12 @@ def stopped(world: World) -> int:
     return sum(firewall[key]["packets"] for key in ("rejected_output", "dropped_postrouting", "dropped_egress"))
 
 
-def measure(world: World, kind: str | None, seconds: float) -> tuple[float, float, list[float]]:
+def measure(world: World, kind: str | None, rate: int, seconds: float) -> tuple[float, float, list[float]]:
     """Packets sent and stopped a second, and the banner's times."""
     before = stopped(world)
     flooder = None
     if kind:
-        flooder = world.lab.start(HOST, FLOODER, kind, SOURCES_V4[0], TARGET, device(world), str(seconds + 1),
+        flooder = world.lab.start(HOST, FLOODER, kind, SOURCES_V4[0], TARGET, device(world), str(seconds + 1), str(rate),
                                   stdout=subprocess.PIPE, text=True)
         time.sleep(0.5)
     times = banner_times(world.lab, seconds)
@@ -96,8 +98,9 @@ def main() -> None:
                 holder.stdout.readline(), holder.stdout.readline()
                 world.mxmirage.start()
             state = world.mxmirage.status()["guard"]["escape_queue"]
-            for kind in (None, "raw", "packet"):
-                show(f"{kind or 'no'} flood, escape queue: {state}", measure(world, kind, seconds))
+            for kind, rate in FLOODS:
+                show(f"{state:10}  {kind or 'no'} flood{f' of {rate:,}/s' if rate else ''}",
+                     measure(world, kind, rate, seconds))
             if escape_queue:
                 status = world.mxmirage.status()
                 print("  shown:", {(row["path"], row["process"]): row["packets"] for row in status["escapes"]},
