@@ -82,6 +82,8 @@ enum ruleset_kind {
 	RULESET_SADDR_LOCAL,           /* the source is an address of this host */
 	RULESET_SADDR_MISROUTED,       /* an answer would not leave by the device that this came in by */
 	RULESET_OIF_LOOPBACK,          /* leaves through lo, so it does not leave */
+	RULESET_NEXTHOP4_ELSEWHERE,    /* IPv4, and its route does not lead to 127.0.0.1 */
+	RULESET_NEXTHOP6_ELSEWHERE,    /* IPv6, and its route does not lead to ::1 */
 	RULESET_TCP,                   /* any TCP */
 	RULESET_IP4,                   /* IPv4, whether it can be read or not */
 	RULESET_IP6,                   /* IPv6, likewise */

@@ -55,6 +55,8 @@ static const struct ruleset_chain_spec wall_chains[] = {
 #define FROM_LOCAL     TERM(SADDR_LOCAL)
 #define MISROUTED      TERM(SADDR_MISROUTED)
 #define LOOPBACK       TERM(OIF_LOOPBACK)
+#define ELSEWHERE4     TERM(NEXTHOP4_ELSEWHERE)
+#define ELSEWHERE6     TERM(NEXTHOP6_ELSEWHERE)
 #define TCP            TERM(TCP)
 #define ORIGINAL       TERM(CT_ORIGINAL_DIRECTION)
 #define REPLY          TERM(CT_REPLY_DIRECTION)
@@ -102,18 +104,26 @@ static const struct ruleset_rule divert_rules[] = {
 	RULE(GUARD_INPUT, LISTENERS, UNTRACKED, COUNT(UNDIVERTED_REFUSED), RESET),
 };
 
-/* A spoofed source gets no reset: that would leave. */
+/*
+ * A spoofed source gets no reset: that would leave. The last rules of forward and output are for what a foreign nat
+ * took from a diverted port to another one, and for a diverted connection whose socket is bound to a
+ * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so.
+ */
 static const struct ruleset_rule guard_rules[] = {
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED6, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, DPORT, COUNT(REJECTED_FORWARD), RESET),
+	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
+	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, COUNT(REJECTED_FORWARD), RESET),
 
 	RULE(GUARD_OUTPUT, DPORT, LOCAL, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED6, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), DROP),
+	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE4, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE6, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 
 	/*
 	 * What reaches lo stays here. The fifth rule is for what a foreign nat took from a diverted

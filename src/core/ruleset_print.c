@@ -53,6 +53,8 @@ static const struct term_form {
 	[RULESET_SADDR_LOCAL] = {"fib saddr type local", PLAIN},
 	[RULESET_SADDR_MISROUTED] = {"fib saddr . iif oif missing", PLAIN},
 	[RULESET_OIF_LOOPBACK] = {"oif \"lo\"", PLAIN},
+	[RULESET_NEXTHOP4_ELSEWHERE] = {"rt ip nexthop != 127.0.0.1", PLAIN},
+	[RULESET_NEXTHOP6_ELSEWHERE] = {"rt ip6 nexthop != ::1", PLAIN},
 	[RULESET_TCP] = {"meta l4proto tcp", PLAIN},
 	[RULESET_IP4] = {"meta protocol ip", PLAIN},
 	[RULESET_IP6] = {"meta protocol ip6", PLAIN},

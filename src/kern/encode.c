@@ -341,6 +341,30 @@ static void encode_oif_loopback(struct encoder *encoder, const struct ruleset_te
 	compare_u32(encoder, NFT_CMP_EQ, LOOPBACK_IFINDEX);
 }
 
+static void load_rt(struct encoder *encoder, enum nft_rt_keys key)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "rt");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, key);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
+}
+
+static void encode_nexthop4_elsewhere(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+	load_rt(encoder, NFT_RT_NEXTHOP4);
+	compare(encoder, NFT_CMP_NEQ, &loopback, sizeof(loopback));
+}
+
+static void encode_nexthop6_elsewhere(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_rt(encoder, NFT_RT_NEXTHOP6);
+	compare(encoder, NFT_CMP_NEQ, &in6addr_loopback, sizeof(in6addr_loopback));
+}
+
 static void encode_ct_original_direction(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
@@ -529,6 +553,8 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_SADDR_LOCAL] = encode_saddr_local,
 	[RULESET_SADDR_MISROUTED] = encode_saddr_misrouted,
 	[RULESET_OIF_LOOPBACK] = encode_oif_loopback,
+	[RULESET_NEXTHOP4_ELSEWHERE] = encode_nexthop4_elsewhere,
+	[RULESET_NEXTHOP6_ELSEWHERE] = encode_nexthop6_elsewhere,
 	[RULESET_TCP] = encode_tcp,
 	[RULESET_IP4] = encode_ip4,
 	[RULESET_IP6] = encode_ip6,

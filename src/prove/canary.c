@@ -96,6 +96,9 @@ void canary_refused(struct canary *canary, int error)
 	case EPERM:
 	case ENOBUFS:
 		canary->outcome = canary->kind->in_order & BIT(STOPPED) ? CANARY_STOPPED : CANARY_REFUSED;
+		/* Their usual texts speak of other things. */
+		snprintf(canary->detail, sizeof(canary->detail), "the sender is told: %s",
+			strerrorname_np(error));
 		break;
 	}
 }

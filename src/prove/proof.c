@@ -118,8 +118,8 @@ static void untested_note(struct proof *proof, const struct netspaces *behind)
 		UNTESTED(proof, "forwarded: %zu further network namespaces", behind->left_out);
 	if (plan->down > 0)
 		UNTESTED(proof, "%zu devices that are down", plan->down);
-	UNTESTED(proof,
-		"AF_XDP, tc redirection and tunnels: they go past every rule, so nothing can be promised");
+	UNTESTED(proof, "AF_XDP, tc redirection, what a program wraps itself: that goes past every rule, so "
+			"nothing is promised");
 	if (plan->left_out > 0)
 		UNPROVEN(proof, "%zu further paths: %d are tried", plan->left_out, CANARY_PLAN_MAX);
 }

@@ -75,8 +75,9 @@ static void assert_whole(const struct ruleset_table *table, const struct ruleset
 		"%s", rule->chain);
 	/* A reset answers TCP alone: the kernel drops anything else without a word. */
 	if (has(rule, RULESET_RESET) || has(rule, RULESET_REDIRECT))
-		ck_assert_msg(has(rule, RULESET_DPORT_IN_SET) || has(rule, RULESET_DPORT_LISTENERS), "%s",
-			rule->chain);
+		ck_assert_msg(has(rule, RULESET_DPORT_IN_SET) || has(rule, RULESET_DPORT_LISTENERS) ||
+				      has(rule, RULESET_TCP),
+			"%s", rule->chain);
 	ck_assert_msg(ruleset_chain_find(table, rule->chain) != NULL, "%s", rule->chain);
 }
 

@@ -305,13 +305,13 @@ static void in_fresh_netns_shares_an_inherited_socket(void)
 static const struct {
 	const char *command, *finding;
 } changes[] = {
-	{"h=$(nft -a list chain inet mxmirage guard_output | sed -n 's/.*drop # handle //p');"
+	{"h=$(nft -a list chain inet mxmirage guard_output | sed -n 's/.*ip6 nexthop .* # handle //p');"
 	 " nft delete rule inet mxmirage guard_output handle $h",
-		"rule 5 of chain guard_output is missing"},
+		"rule 7 of chain guard_output is missing"},
 	{"nft flush chain inet mxmirage guard_postrouting",
 		"rule 1 of chain guard_postrouting is missing (oif \"lo\" accept)"},
 	{"nft add rule inet mxmirage guard_forward accept",
-		"chain guard_forward has rules behind its rule 4"},
+		"chain guard_forward has rules behind its rule 6"},
 	{"nft insert rule inet mxmirage guard_input accept", "rule 1 of chain guard_input is not"},
 	{"nft replace rule inet mxmirage guard_postrouting handle $(nft -a list chain inet "
 	 "mxmirage "
