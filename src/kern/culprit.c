@@ -61,10 +61,11 @@ static size_t sockets_find(
 	bool tcp = packet->has_ports && packet->protocol == IPPROTO_TCP;
 	if (tcp)
 		count = sock_diag_tcp(&search->diag, packet, matches);
-	if (count == 0 && tcp && event->path == ESCAPE_POSTROUTING)
-		count = sock_diag_tcp_port(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
+	/* Raw sockets of this sort are rare and few; the walk over all connections is dear, so it comes last. */
 	if (count == 0)
 		count = sock_diag_raw(packet->family, event->uid, matches, CANDIDATES_MAX);
+	if (count == 0 && tcp)
+		count = sock_diag_tcp_port(&search->diag, packet, event->uid, matches, CANDIDATES_MAX);
 	return count;
 }
 

@@ -167,7 +167,8 @@ void assert_ends(const struct escape_event *event, const char *from, const char 
 void act_try(const void *arg)
 {
 	const struct connects *connects = arg;
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(25)};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(connects->port ? connects->port : 25)};
 	ck_assert_int_eq(inet_pton(AF_INET, connects->address, &to.sin_addr), 1);
 	become();
 	for (unsigned i = 0; i < connects->count; i++) {

@@ -41,7 +41,8 @@ struct connects {
 	const char *address;
 	unsigned count;
 	unsigned per_second;
-	int wanted; /* errno */
+	int wanted;    /* errno */
+	uint16_t port; /* 0: 25 */
 };
 
 struct syns {

@@ -78,21 +78,33 @@ START_TEST(test_packet_socket)
 END_TEST
 
 /* What a foreign rule rewrote is named by its source port. */
+static const struct {
+	const char *rule;
+	uint16_t port, rewritten;
+	enum escape_path path;
+} rewrites[] = {
+	{"type nat hook output priority -199; ip daddr " STRANGER4 " tcp dport 25 dnat to " STRANGER4
+	 ":2587;",
+		25, 2587, ESCAPE_OUTPUT},
+	{"type filter hook postrouting priority mangle; ip daddr " STRANGER4
+	 " tcp dport 2525 tcp dport set 25;",
+		2525, 25, ESCAPE_POSTROUTING},
+};
+
 START_TEST(test_rewritten)
 {
-	static const struct connects connects = {.address = STRANGER4, .count = 1};
+	const struct connects connects = {.address = STRANGER4, .count = 1, .port = rewrites[_i].port};
 	struct ruleset_observation observation = observation_of(true);
 	struct scene scene;
 	scene_make(&scene, &observation);
-	shell("nft 'table ip foreign { chain c { type nat hook output priority -199;"
-	      " ip daddr " STRANGER4 " tcp dport 25 dnat to " STRANGER4 ":2587; }; }'");
+	shell("nft 'table ip foreign { chain c { %s }; }'", rewrites[_i].rule);
 	struct sightings seen = {.scene = &scene};
 	seen.sender = sender_start(act_try, &connects, 0);
 	watch(&seen, 1);
 	sender_kill(seen.sender);
 	ck_assert_uint_eq(seen.events, 1);
-	ck_assert_int_eq(seen.last.path, ESCAPE_POSTROUTING);
-	ck_assert_uint_eq(seen.last.packet.destination_port, 2587);
+	ck_assert_int_eq(seen.last.path, rewrites[_i].path);
+	ck_assert_uint_eq(seen.last.packet.destination_port, rewrites[_i].rewritten);
 	ck_assert_uint_eq(seen.named, 1);
 	scene_end(&scene);
 }
@@ -165,7 +177,7 @@ static void capability_set(unsigned capability, bool on)
 /* A warden that may not look into others' processes, as under systemd: the group names the service. */
 START_TEST(test_without_the_right_to_look)
 {
-	static const struct connects connects = {STRANGER4, 5, 1000, ECONNREFUSED};
+	static const struct connects connects = {STRANGER4, 5, 1000, ECONNREFUSED, 0};
 	struct ruleset_observation observation = observation_of(true);
 	const char *place = hierarchy();
 	if (!place || observation.output == RULESET_BY_LOG)
@@ -202,7 +214,7 @@ int main(void)
 	TCase *cases = tcase_create("culprit");
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, test_packet_socket);
-	tcase_add_test(cases, test_rewritten);
+	tcase_add_loop_test(cases, test_rewritten, 0, (int)(sizeof(rewrites) / sizeof(rewrites[0])));
 	tcase_add_test(cases, test_forwarded);
 	tcase_add_test(cases, test_raw_socket);
 	tcase_add_test(cases, test_without_the_right_to_look);

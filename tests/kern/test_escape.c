@@ -64,7 +64,7 @@ END_TEST
 START_TEST(test_untracked_connects)
 {
 	static const struct connects connects[] = {
-		{STRANGER4, 3000, 1000, ECONNREFUSED}, {STRANGER6, 1000, 1000, ECONNREFUSED}};
+		{STRANGER4, 3000, 1000, ECONNREFUSED, 0}, {STRANGER6, 1000, 1000, ECONNREFUSED, 0}};
 	struct ruleset_observation observation = observation_of(true);
 	struct scene scene;
 	scene_make(&scene, &observation);
@@ -95,7 +95,7 @@ END_TEST
 /* Logged instead of queued: every one is shown with its user; its process is there or gone. */
 START_TEST(test_untracked_connects_logged)
 {
-	static const struct connects connects = {STRANGER4, 1000, 1000, ECONNREFUSED};
+	static const struct connects connects = {STRANGER4, 1000, 1000, ECONNREFUSED, 0};
 	struct ruleset_observation observation = observation_of(false);
 	struct scene scene;
 	scene_make(&scene, &observation);
@@ -120,7 +120,7 @@ static uint64_t rejected(struct scene *scene)
 	return counts.counters[RULESET_REJECTED_OUTPUT].packets;
 }
 
-static const struct connects few = {STRANGER4, 20, 1000, ECONNREFUSED};
+static const struct connects few = {STRANGER4, 20, 1000, ECONNREFUSED, 0};
 
 static void assert_few_refused(struct scene *scene)
 {
