@@ -101,13 +101,27 @@ enum ruleset_kind {
 	RULESET_CT_NOT_DNAT,           /* no nat rewrote its destination */
 	RULESET_CT_UNTRACKED,          /* exempt from connection tracking, so from nat */
 	RULESET_COUNT,                 /* counts in .counter, goes on */
+	RULESET_LIMIT,                 /* not more often than RULESET_ESCAPE_RATE */
+	RULESET_LOG,                   /* shows the packet to RULESET_ESCAPE_NUMBER's listener, goes on */
+	RULESET_QUEUE,                 /* the same, and waits for its word where somebody listens */
+	RULESET_QUEUE_XT,              /* the same for kernels without nft_queue */
 	RULESET_ACCEPT,                /* leaves the chain */
 	RULESET_DROP,
-	RULESET_RESET,       /* drops, and answers with a TCP reset */
-	RULESET_REDIRECT,    /* to the listeners */
-	RULESET_JUMP_EGRESS, /* to the chain of that name */
+	RULESET_RESET,        /* drops, and answers with a TCP reset */
+	RULESET_REDIRECT,     /* to the listeners */
+	RULESET_JUMP_EGRESS,  /* to the chain of that name */
+	RULESET_GOTO_STOPPED, /* to the chain of that name, and not back */
 	RULESET_KINDS,
 };
+
+/* The nfnetlink_log group and nfnetlink_queue number by which packets are shown. */
+#define RULESET_ESCAPE_NUMBER 2525
+/*
+ * Packets a second and chain that are shown, and at once: a flood above it meets the guard alone. The burst is
+ * less than the kernel's queue holds (1,024), so that no packet is lost there while the listener is at work.
+ */
+#define RULESET_ESCAPE_RATE  1200
+#define RULESET_ESCAPE_BURST 900
 
 /* One or two bytes of the frame, network order, compared with a value. */
 struct ruleset_bytes {

@@ -1,5 +1,5 @@
 /*
- * ruleset_internal: what ruleset.c and ruleset_egress.c share. Nobody else includes it.
+ * ruleset_internal: what ruleset.c, ruleset_egress.c and ruleset_observe.c share. Nobody else includes it.
  */
 #ifndef MX_RULESET_INTERNAL_H
 #define MX_RULESET_INTERNAL_H

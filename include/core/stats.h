@@ -1,9 +1,9 @@
 /*
  * stats: what is counted, in memory that outlives the processes that count. A region (the caller maps
- * it) holds a header, what the warden last read from the kernel, and one block per worker. A block has
- * one writer, its worker; readers sum over the blocks. All loads and stores are relaxed atomics, so
- * that a reader sees whole numbers and a writer pays nothing; a process killed at any instruction
- * leaves a region that is whole.
+ * it) holds a header, what the warden last read from the kernel, whom it saw try to get past the divert
+ * (escapes.h), and one block per worker. A block has one writer, its worker; readers sum over the
+ * blocks. All loads and stores are relaxed atomics, so that a reader sees whole numbers and a writer
+ * pays nothing; a process killed at any instruction leaves a region that is whole.
  *
  * Tables keyed by what peers send (domains, destinations, sources) have a fixed number of rows; what
  * finds no room is counted in the row `other`. Nothing is ever evicted: a count that was shown stays.
@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "escapes.h"
 #include "ruleset.h"
+#include "ruleset_observe.h"
 #include "span.h"
 
 typedef _Atomic uint64_t stats_u64;
@@ -136,6 +138,9 @@ size_t stats_rows_max(const struct stats *stats, enum stats_table_id table);
  */
 size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct stats_row *rows);
 
+/* Who tried to get past the divert; only the warden writes. */
+struct escapes *stats_escapes(const struct stats *stats);
+
 /* Seconds since the epoch at which counting began. */
 uint64_t stats_since(const struct stats *stats);
 
@@ -153,9 +158,12 @@ struct stats_kernel {
 	/* Guarded devices: how many, and the names of the first of them. */
 	uint32_t device_count;
 	char devices[STATS_DEVICES_MAX][IFNAMSIZ];
-	uint64_t read_s;  /* when, since the epoch */
-	uint64_t repairs; /* times that the rules were found changed and put right */
-	uint64_t starts;  /* of the responder */
+	uint64_t read_s;                 /* when, since the epoch */
+	uint64_t repairs;                /* times that the rules were found changed and put right */
+	uint64_t starts;                 /* of the responder */
+	enum ruleset_means escape_queue; /* how packets that the guard stops are shown to the warden */
+	bool escape_log;                 /* likewise those that are not locally sent */
+	uint64_t escapes_lost;           /* stopped, and not shown for want of room */
 };
 
 void stats_kernel_restart(const struct stats *stats);

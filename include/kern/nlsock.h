@@ -71,6 +71,9 @@ struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint8_t famil
 int nlsock_commit(struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal,
 	struct err *err) MX_MUST_CHECK;
 
+/* The same, but the kernel only says what it would answer: nothing is changed, the ruleset's generation included. */
+int nlsock_check(struct nlsock *sock, struct nlbatch *batch, struct err *err) MX_MUST_CHECK;
+
 /*
  * Starts a request in buf (at least MNL_SOCKET_BUFFER_SIZE bytes): flags NLM_F_DUMP for a listing,
  * 0 for a single object. The caller appends attributes and calls nlsock_request().

@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "guard.h"
 #include "links.h"
+#include "lookout.h"
 #include "stats.h"
 
 struct keeper {
@@ -20,7 +21,9 @@ struct keeper {
 	unsigned tables;
 	struct guard *guard; /* NULL: not diverting */
 	struct links links;
-	struct ruleset *rules; /* what stands */
+	struct ruleset_observation observation;
+	struct lookout *lookout; /* NULL: nobody sees what is stopped */
+	struct ruleset *rules;   /* what stands */
 	struct event *on_verify, *on_links;
 };
 

@@ -22,6 +22,9 @@ static const char *const hook_names[] = {
 	[NF_INET_POST_ROUTING] = "postrouting",
 };
 
+#define TEXT_OF(number) #number
+#define TEXT(name)      TEXT_OF(name)
+
 static const char *hook_name(const struct ruleset_table *table, const struct ruleset_chain_spec *chain)
 {
 	return table->family == NFPROTO_NETDEV ? "egress" : hook_names[chain->hook];
@@ -70,11 +73,19 @@ static const struct term_form {
 	[RULESET_CT_NOT_DNAT] = {"ct status ! dnat", PLAIN},
 	[RULESET_CT_UNTRACKED] = {"ct state untracked", PLAIN},
 	[RULESET_COUNT] = {"counter name ", COUNTER},
+	[RULESET_LIMIT] = {"limit rate " TEXT(RULESET_ESCAPE_RATE) "/second burst " TEXT(
+				   RULESET_ESCAPE_BURST) " packets",
+		PLAIN},
+	[RULESET_LOG] = {"log group " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
+	[RULESET_QUEUE] = {"queue flags bypass to " TEXT(RULESET_ESCAPE_NUMBER), PLAIN},
+	/* The xt target, as nft lists it with the help of libxtables. */
+	[RULESET_QUEUE_XT] = {"queue num " TEXT(RULESET_ESCAPE_NUMBER) " bypass", PLAIN},
 	[RULESET_ACCEPT] = {"accept", PLAIN},
 	[RULESET_DROP] = {"drop", PLAIN},
 	[RULESET_RESET] = {"reject with tcp reset", PLAIN},
 	[RULESET_REDIRECT] = {"redirect to :", LISTENERS},
 	[RULESET_JUMP_EGRESS] = {"jump egress", PLAIN},
+	[RULESET_GOTO_STOPPED] = {"goto stopped", PLAIN},
 };
 
 static void bytes_print(const struct ruleset_bytes *bytes, FILE *to)

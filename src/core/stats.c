@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
-#define STATS_VERSION 3
+#define STATS_VERSION 4
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
 #define PROBES_MAX 64
@@ -24,6 +24,8 @@ struct header {
 	/* A name in two words: read while it is written, it may be wrong for a moment. */
 	stats_u64 devices[STATS_DEVICES_MAX][IFNAMSIZ / sizeof(uint64_t)];
 	stats_u64 read_s, repairs, starts;
+	stats_u32 escape_queue, escape_log;
+	stats_u64 escapes_lost;
 };
 
 /* A row's key is written before the index points to it, and never changes afterwards. */
@@ -101,9 +103,20 @@ static size_t block_lay(const struct stats_layout *layout, struct stats_block *b
 	return round_up(at, PAGE);
 }
 
+/* The blocks come behind the header and the table of escapes. */
+static size_t blocks_offset(void)
+{
+	return PAGE + round_up(escapes_size(), PAGE);
+}
+
 size_t stats_size(const struct stats_layout *layout)
 {
-	return PAGE + layout->blocks * block_lay(layout, NULL);
+	return blocks_offset() + layout->blocks * block_lay(layout, NULL);
+}
+
+struct escapes *stats_escapes(const struct stats *stats)
+{
+	return (struct escapes *)((char *)stats->memory + PAGE);
 }
 
 void stats_format(struct stats *stats, void *memory, const struct stats_layout *layout, uint64_t now_s)
@@ -139,7 +152,8 @@ bool stats_attach(struct stats *stats, void *memory, size_t size)
 
 struct stats_block *stats_block(const struct stats *stats, uint32_t index)
 {
-	return (struct stats_block *)((char *)stats->memory + PAGE + index * block_lay(&stats->layout, NULL));
+	return (struct stats_block *)((char *)stats->memory + blocks_offset() +
+				      index * block_lay(&stats->layout, NULL));
 }
 
 void stats_block_begin(struct stats_block *block)
@@ -368,6 +382,9 @@ void stats_kernel_write(const struct stats *stats, const struct stats_kernel *ke
 	store(&header->read_s, kernel->read_s);
 	store(&header->repairs, kernel->repairs);
 	store(&header->starts, kernel->starts);
+	atomic_store_explicit(&header->escape_queue, kernel->escape_queue, memory_order_relaxed);
+	atomic_store_explicit(&header->escape_log, kernel->escape_log, memory_order_relaxed);
+	store(&header->escapes_lost, kernel->escapes_lost);
 }
 
 void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
@@ -389,6 +406,10 @@ void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
 	kernel->read_s = load(&header->read_s);
 	kernel->repairs = load(&header->repairs);
 	kernel->starts = load(&header->starts);
+	uint32_t queue = atomic_load_explicit(&header->escape_queue, memory_order_relaxed);
+	kernel->escape_queue = queue < RULESET_MEANS ? queue : RULESET_BY_COUNTERS;
+	kernel->escape_log = atomic_load_explicit(&header->escape_log, memory_order_relaxed);
+	kernel->escapes_lost = load(&header->escapes_lost);
 }
 
 void stats_kernel_last(const struct stats *stats, struct stats_kernel *kernel)

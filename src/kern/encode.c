@@ -9,9 +9,12 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The kernel gives loopback this index in every network namespace. */
@@ -447,6 +450,56 @@ static void encode_count(struct encoder *encoder, const struct ruleset_term *ter
 	nftnl_expr_set_str(expr, NFTNL_EXPR_OBJREF_IMM_NAME, ruleset_counter_name(term->counter));
 }
 
+static void encode_limit(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "limit");
+	if (!expr)
+		return;
+	nftnl_expr_set_u64(expr, NFTNL_EXPR_LIMIT_RATE, RULESET_ESCAPE_RATE);
+	nftnl_expr_set_u64(expr, NFTNL_EXPR_LIMIT_UNIT, 1); /* a second */
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_BURST, RULESET_ESCAPE_BURST);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_LIMIT_FLAGS, 0);
+}
+
+static void encode_log(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "log");
+	if (expr)
+		nftnl_expr_set_u16(expr, NFTNL_EXPR_LOG_GROUP, RULESET_ESCAPE_NUMBER);
+}
+
+static void encode_queue(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "queue");
+	if (!expr)
+		return;
+	nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_NUM, RULESET_ESCAPE_NUMBER);
+	nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_TOTAL, 1);
+	nftnl_expr_set_u16(expr, NFTNL_EXPR_QUEUE_FLAGS, NFT_QUEUE_FLAG_BYPASS);
+}
+
+static void encode_queue_xt(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "target");
+	struct xt_NFQ_info_v3 *info = expr ? calloc(1, XT_ALIGN(sizeof(*info))) : NULL;
+	if (!info) {
+		encoder->failed = true;
+		return;
+	}
+	info->queuenum = RULESET_ESCAPE_NUMBER;
+	info->queues_total = 1;
+	info->flags = NFQ_FLAG_BYPASS;
+	nftnl_expr_set_str(expr, NFTNL_EXPR_TG_NAME, "NFQUEUE");
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_TG_REV, 3);
+	/* The expression owns it from here on. */
+	nftnl_expr_set(expr, NFTNL_EXPR_TG_INFO, info, XT_ALIGN(sizeof(*info)));
+}
+
 static void encode_accept(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
@@ -484,15 +537,26 @@ static void encode_redirect(struct encoder *encoder, const struct ruleset_term *
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
 }
 
-static void encode_jump_egress(struct encoder *encoder, const struct ruleset_term *term)
+static void verdict_chain(struct encoder *encoder, int verdict_code, const char *chain)
 {
-	(void)term;
 	struct nftnl_expr *expr = expr_add(encoder, "immediate");
 	if (!expr)
 		return;
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_JUMP);
-	nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, "egress");
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)verdict_code);
+	nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, chain);
+}
+
+static void encode_jump_egress(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	verdict_chain(encoder, NFT_JUMP, "egress");
+}
+
+static void encode_goto_stopped(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	verdict_chain(encoder, NFT_GOTO, "stopped");
 }
 
 static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct ruleset_term *) = {
@@ -527,11 +591,16 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_CT_NOT_DNAT] = encode_ct_not_dnat,
 	[RULESET_CT_UNTRACKED] = encode_ct_untracked,
 	[RULESET_COUNT] = encode_count,
+	[RULESET_LIMIT] = encode_limit,
+	[RULESET_LOG] = encode_log,
+	[RULESET_QUEUE] = encode_queue,
+	[RULESET_QUEUE_XT] = encode_queue_xt,
 	[RULESET_ACCEPT] = encode_accept,
 	[RULESET_DROP] = encode_drop,
 	[RULESET_RESET] = encode_reset,
 	[RULESET_REDIRECT] = encode_redirect,
 	[RULESET_JUMP_EGRESS] = encode_jump_egress,
+	[RULESET_GOTO_STOPPED] = encode_goto_stopped,
 };
 
 struct nftnl_rule *encode_rule(const struct ruleset_table *table, const struct ruleset_rule *rule)

@@ -221,20 +221,20 @@ static void answer_take(struct answers *answers, const struct nlmsghdr *nlh)
 	}
 }
 
-int nlsock_commit(
-	struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal, struct err *err)
+/* Without its end message the kernel checks a batch and takes it back. */
+static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole, struct nlbatch_refusal *refusal,
+	struct err *err)
 {
-	struct nlbatch_refusal none;
-	if (!refusal)
-		refusal = &none;
 	*refusal = (struct nlbatch_refusal){"the batch", 0};
 
 	struct answers answers = {.batch = batch, .begin = sock->seq + 1, .refused = SIZE_MAX};
 	batch_close_message(batch);
 	if (!batch_reserve(batch))
 		return err_set(err, batch->broken, "no memory for the batch of rules");
-	struct nlmsghdr *end = nftnl_batch_end(batch->data + batch->len, batch->seq);
-	batch->len += MNL_ALIGN(end->nlmsg_len);
+	if (whole) {
+		struct nlmsghdr *end = nftnl_batch_end(batch->data + batch->len, batch->seq);
+		batch->len += MNL_ALIGN(end->nlmsg_len);
+	}
 	sock->seq = batch->seq;
 
 	int code = message_send(sock, batch->data, batch->len);
@@ -265,6 +265,19 @@ int nlsock_commit(
 			"unknown",
 			answers.seen, batch->count, strerror((int)-len));
 	return 0;
+}
+
+int nlsock_commit(
+	struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal, struct err *err)
+{
+	struct nlbatch_refusal none;
+	return batch_send(sock, batch, true, refusal ? refusal : &none, err);
+}
+
+int nlsock_check(struct nlsock *sock, struct nlbatch *batch, struct err *err)
+{
+	struct nlbatch_refusal refusal;
+	return batch_send(sock, batch, false, &refusal, err);
 }
 
 struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, uint8_t family, uint16_t flags)

@@ -42,6 +42,53 @@ static const struct {
 	{"tls", "failed", STATS_TLS_FAILED},
 };
 
+/* A number, or null where it is `unknown`. */
+static json_t *known(uint64_t n, uint64_t unknown)
+{
+	return n == unknown ? json_null() : integer(n);
+}
+
+static json_t *text(const char *text)
+{
+	return text[0] ? json_string(text) : json_null();
+}
+
+static json_t *address(const struct escape_record *record, const uint8_t *bytes)
+{
+	char plain[INET6_ADDRSTRLEN];
+	bool is_one = record->family == AF_INET || record->family == AF_INET6;
+	return is_one ? json_string(inet_ntop((int)record->family, bytes, plain, sizeof(plain)))
+		      : json_null();
+}
+
+static json_t *escapes_json(const struct escapes *escapes)
+{
+	struct escape_record *records = calloc(ESCAPES_ROWS, sizeof(*records));
+	json_t *list = json_array();
+	size_t count = records ? escapes_list(escapes, records) : 0;
+	for (size_t i = 0; i < count; i++) {
+		const struct escape_record *record = &records[i];
+		json_t *row = json_object();
+		json_object_set_new(row, "path", json_string(escape_path_name(record->path)));
+		json_object_set_new(row, "uid", known(record->uid, ESCAPE_UNKNOWN));
+		json_object_set_new(row, "gid", known(record->gid, ESCAPE_UNKNOWN));
+		json_object_set_new(row, "process", text(record->program));
+		json_object_set_new(row, "pid", known(record->pid, 0));
+		json_object_set_new(row, "cgroup", text(record->cgroup));
+		json_object_set_new(row, "device", text(record->device));
+		json_object_set_new(row, "from_device", text(record->in_device));
+		json_object_set_new(row, "from", address(record, record->source));
+		json_object_set_new(row, "to", address(record, record->destination));
+		json_object_set_new(row, "port", known(record->port, 0));
+		json_object_set_new(row, "packets", integer(record->packets));
+		json_object_set_new(row, "first_s", integer(record->first_s));
+		json_object_set_new(row, "last_s", integer(record->last_s));
+		json_array_append_new(list, row);
+	}
+	free(records);
+	return list;
+}
+
 json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode)
 {
 	struct stats_kernel kernel;
@@ -65,7 +112,12 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	json_object_set_new(guard, "devices", devices);
 	json_object_set_new(guard, "device_count", integer(kernel.device_count));
 	json_object_set_new(guard, "repairs", integer(kernel.repairs));
+	json_object_set_new(guard, "escape_queue", json_string(ruleset_means_name(kernel.escape_queue)));
+	json_object_set_new(guard, "escape_log", json_boolean(kernel.escape_log));
+	json_object_set_new(guard, "escapes_lost", integer(kernel.escapes_lost));
+	json_object_set_new(guard, "escapes_other", integer(escapes_other(stats_escapes(stats))));
 	json_object_set_new(status, "guard", guard);
+	json_object_set_new(status, "escapes", escapes_json(stats_escapes(stats)));
 
 	json_t *firewall = json_object();
 	for (int i = 0; i < RULESET_COUNTERS; i++)

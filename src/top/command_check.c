@@ -3,6 +3,7 @@
 
 #include "bundle.h"
 #include "command.h"
+#include "escape.h"
 #include "links.h"
 
 static void note(void *arg, const char *text)
@@ -40,7 +41,11 @@ enum exit_code command_check(const struct command *command, const struct options
 	enum exit_code code = EXIT_CODE_OK;
 	if (options->dry_run) {
 		struct ruleset *rules = links_ruleset_now(conf, RULESET_ALL, &err);
-		if (rules) {
+		struct ruleset_observation observation;
+		/* Without the right to ask the kernel: what one that has everything gets. */
+		if (escape_probe(&observation, NULL) < 0)
+			observation = (struct ruleset_observation){RULESET_BY_NFT_QUEUE, true};
+		if (rules && ruleset_observe(rules, &observation, &err) == 0) {
 			ruleset_print(rules, stdout);
 		} else {
 			fprintf(stderr, "%s\n", err.text);

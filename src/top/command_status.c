@@ -3,6 +3,7 @@
 
 #include "client.h"
 #include "guard_text.h"
+#include "escapes_text.h"
 #include "text.h"
 
 static uint64_t number(const json_t *object, const char *group, const char *key)
@@ -66,6 +67,7 @@ static void print(const json_t *status)
 		if (packets > 0 || (firewall[i].always && yes(status, "guard", "diverting")))
 			printf("  %15s  %s\n", text_number(packets).chars, firewall[i].meaning);
 	}
+	escapes_text(status);
 	printf("\nconnections  %s, %s open", text_number(number(status, "connections", "total")).chars,
 		text_number(number(status, "connections", "open")).chars);
 	if (number(status, "connections", "undiverted") > 0)

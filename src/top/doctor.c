@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "escape.h"
 #include "links.h"
 #include "nlsock.h"
 #include "ruleset.h"
@@ -117,17 +118,31 @@ void doctor_row(struct doctor *doctor, const char *key, enum doctor_state when_s
 		doctor_remedy(doctor, "%s: %s", row->wants, row->reason);
 }
 
-/* Holds what stands against the configuration. */
+static int guard_hold(struct doctor *doctor, struct guard *guard, unsigned tables,
+	const struct ruleset_observation *observation, struct err *err)
+{
+	struct ruleset *rules = links_ruleset_now(doctor->conf, tables, err);
+	int code = rules ? ruleset_observe(rules, observation, err) : -ENOMEM;
+	if (code == 0)
+		code = guard_verify(guard, rules, err);
+	ruleset_free(rules);
+	return code;
+}
+
+/* Holds what stands against the configuration: as `guard arm` loads it, or with what the daemon adds to see escapes. */
 static void guard_read(struct doctor *doctor, struct guard *guard)
 {
 	struct err *err = &doctor->verify_err;
+	struct ruleset_observation observation = {.output = RULESET_BY_COUNTERS};
 	unsigned tables =
 		(doctor->guard.armed ? RULESET_OWNED : 0) | (doctor->guard.walled ? RULESET_STATIC : 0);
 	if (!tables)
 		return;
-	struct ruleset *rules = links_ruleset_now(doctor->conf, tables, err);
-	doctor->verify_code = rules ? guard_verify(guard, rules, err) : -ENOMEM;
-	ruleset_free(rules);
+	doctor->verify_code = guard_hold(doctor, guard, tables, &observation, err);
+	if (doctor->verify_code == 0 || !doctor->guard.armed || escape_probe(&observation, NULL) < 0 ||
+		observation.output == RULESET_BY_COUNTERS)
+		return;
+	doctor->verify_code = guard_hold(doctor, guard, tables, &observation, err);
 }
 
 /* What the checks of the firewall share. */

@@ -20,6 +20,17 @@ int keeper_inherited_socket(void)
 	return -1;
 }
 
+/* The rules for a configuration and the devices as they are. */
+static struct ruleset *rules_make(const struct keeper *keeper, const struct conf *conf, struct err *err)
+{
+	struct ruleset *rules = links_ruleset(&keeper->links, conf, keeper->tables, err);
+	if (rules && ruleset_observe(rules, &keeper->observation, err) < 0) {
+		ruleset_free(rules);
+		return NULL;
+	}
+	return rules;
+}
+
 static void devices_write(struct keeper *keeper)
 {
 	struct stats_kernel *kernel = keeper->kernel;
@@ -48,6 +59,7 @@ void keeper_read(struct keeper *keeper)
 		kernel->owner = state.owner;
 		kernel->persist = state.persist;
 		kernel->walled = state.walled;
+		kernel->escapes_lost = lookout_lost(keeper->lookout);
 		devices_write(keeper);
 		if (code == 0)
 			kernel->read_s = (uint64_t)time(NULL);
@@ -98,8 +110,7 @@ static void follow(evutil_socket_t fd, short what, void *arg)
 	int code = links_read(&keeper->links, &err);
 	if (code == 0)
 		return;
-	struct ruleset *rules =
-		code > 0 ? links_ruleset(&keeper->links, keeper->conf, keeper->tables, &err) : NULL;
+	struct ruleset *rules = code > 0 ? rules_make(keeper, keeper->conf, &err) : NULL;
 	if (!rules) {
 		log_error("devices-not-followed %s", err.text);
 		return;
@@ -116,6 +127,13 @@ static void follow(evutil_socket_t fd, short what, void *arg)
 	keeper->rules = rules;
 	devices_write(keeper);
 	log_info("devices-guarded count=%zu", keeper->links.count);
+}
+
+static void look_out(struct keeper *keeper, struct event_base *base)
+{
+	keeper->lookout = lookout_new(base, stats_escapes(keeper->stats), &keeper->observation);
+	keeper->kernel->escape_queue = keeper->observation.output;
+	keeper->kernel->escape_log = keeper->observation.log;
 }
 
 int keeper_open(struct keeper *keeper, struct event_base *base, const struct conf *conf,
@@ -145,7 +163,8 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 	 */
 	if (inherited >= 0 && !before.walled)
 		keeper->tables = RULESET_OWNED;
-	keeper->rules = links_ruleset(&keeper->links, conf, keeper->tables, err);
+	look_out(keeper, base);
+	keeper->rules = rules_make(keeper, conf, err);
 	if (!keeper->rules)
 		return -ENOMEM;
 	code = guard_arm(keeper->guard, keeper->rules, err);
@@ -159,9 +178,10 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 		event_add(keeper->on_links, NULL) < 0)
 		return err_set(err, -ENOMEM, "no memory for the guard's events");
 	keeper_read(keeper);
-	log_info("guard-armed owner=%s persist=%s static=%s devices=%zu exclude=%zu",
+	log_info("guard-armed owner=%s persist=%s static=%s devices=%zu exclude=%zu escape_queue=%s",
 		inherited >= 0 ? "systemd" : "mxmirage", kernel->persist ? "yes" : "no",
-		kernel->walled ? "yes" : "no", keeper->links.count, conf->divert.exclude_count);
+		kernel->walled ? "yes" : "no", keeper->links.count, conf->divert.exclude_count,
+		ruleset_means_name(kernel->escape_queue));
 	return 0;
 }
 
@@ -171,6 +191,7 @@ void keeper_close(struct keeper *keeper)
 		event_free(keeper->on_verify);
 	if (keeper->on_links)
 		event_free(keeper->on_links);
+	lookout_free(keeper->lookout);
 	guard_free(keeper->guard);
 	links_close(&keeper->links);
 	ruleset_free(keeper->rules);
@@ -180,7 +201,7 @@ void keeper_close(struct keeper *keeper)
 
 int keeper_change(struct keeper *keeper, const struct conf *conf, struct err *err)
 {
-	struct ruleset *rules = links_ruleset(&keeper->links, conf, keeper->tables, err);
+	struct ruleset *rules = rules_make(keeper, conf, err);
 	if (!rules)
 		return -ENOMEM;
 	int code = guard_arm(keeper->guard, rules, err);

@@ -183,6 +183,7 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		/* With the kernel's counters as of now, so that what they counted so far is gone. */
 		warden_read_kernel(warden);
 		stats_kernel_reset(&warden->counts.stats);
+		escapes_reset(stats_escapes(&warden->counts.stats));
 		break;
 	case CONTROL_RELOAD:
 		warden_reload(warden, true);
@@ -352,6 +353,8 @@ static int warden_begin(struct warden *warden, struct err *err)
 	stats_kernel_last(&warden->counts.stats, &warden->kernel);
 	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = warden->kernel.walled = false;
 	warden->kernel.diverting = !warden->options->no_divert;
+	warden->kernel.escape_queue = RULESET_BY_COUNTERS;
+	warden->kernel.escape_log = false;
 	code = responder_sockets_open(&warden->sockets, warden->conf, err);
 	if (code < 0)
 		return code;

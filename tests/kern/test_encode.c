@@ -81,6 +81,10 @@ static const struct {
 					"[ bitwise reg 1 = ( reg 1 & 0x00000020 ) ^ 0x00000000 ] "
 					"[ cmp eq reg 1 0x00000000 ] "},
 	{{.kind = RULESET_COUNT, .counter = RULESET_DIVERTED}, "[ objref type 1 name diverted ] "},
+	{{.kind = RULESET_LIMIT}, "[ limit rate 1200/second burst 900 type packets flags 0x0 ] "},
+	{{.kind = RULESET_LOG}, "[ log group 2525 snaplen 0 qthreshold 0 ] "},
+	{{.kind = RULESET_QUEUE}, "[ queue num 2525 bypass ] "},
+	{{.kind = RULESET_QUEUE_XT}, "[ target name NFQUEUE rev 3 ] "},
 	{{.kind = RULESET_RESET}, "[ reject type 1 code 0 ] "},
 	{{.kind = RULESET_REDIRECT}, "[ immediate reg 1 0x0000b90f ] [ immediate reg 2 0x0000c00f ] "
 				     "[ redir proto_min reg 1 proto_max reg 2 flags 0x2 ] "},
@@ -110,6 +114,7 @@ static const struct {
 				      "[ cmp gte reg 1 0x00000000 ] [ cmp lte reg 1 0x0000ffff ] "},
 	{{.kind = RULESET_OIF_ETHERNET}, "[ meta load oiftype => reg 1 ] [ cmp eq reg 1 0x00000001 ] "},
 	{{.kind = RULESET_OIF_BARE}, "[ meta load oiftype => reg 1 ] [ cmp eq reg 1 0x0000fffe ] "},
+	{{.kind = RULESET_GOTO_STOPPED}, "[ immediate reg 0 goto -> stopped ] "},
 	{{.kind = RULESET_BYTES,
 		 .bytes = {.offset = 24, .len = 2, .differ = true, .mask = 0x1fff, .value = 0}},
 		"[ payload load 2b @ link header + 24 => reg 1 ] "
