@@ -23,6 +23,8 @@ enum option_bit {
 		1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
+	OPTION_OWN =
+		1 << 11, /* the verb reads its arguments itself: argc and argv are whole, from the verb on */
 };
 
 struct options {
@@ -57,6 +59,7 @@ enum exit_code command_status(const struct command *command, const struct option
 enum exit_code command_table(const struct command *command, const struct options *options);
 enum exit_code command_replies(const struct command *command, const struct options *options);
 enum exit_code command_coverage(const struct command *command, const struct options *options);
+enum exit_code command_gen(const struct command *command, const struct options *options);
 enum exit_code command_reload(const struct command *command, const struct options *options);
 
 enum exit_code command_explain(const struct command *command, const struct options *options);

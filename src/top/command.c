@@ -34,8 +34,9 @@ static const struct command commands[] = {
 	{"coverage", "SHAPING.toml...",
 		"which of a sender's patterns some reply sets off; which never fire, and why",
 		OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX, command_coverage},
+	{"gen", "", "put a load on a mail server, with traffic-gen's options", OPTION_OWN, 0, 0, command_gen},
 	/* The warden's way to start the responder: no summary, not shown. */
-	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
+	{"responder", "CHANNEL", NULL, OPTION_OWN, 1, 1, command_responder},
 };
 
 enum long_option {
@@ -234,10 +235,11 @@ int command_main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
 		struct options options = {.conf_file = CONF_PATH_DEFAULT, .rows = 40};
-		int code = commands[i].summary ? parse(&commands[i], argc - 1, argv + 1, &options) : -1;
-		if (!commands[i].summary) {
-			options.argc = argc - 2;
-			options.argv = argv + 2;
+		bool own = commands[i].options & OPTION_OWN;
+		int code = own ? -1 : parse(&commands[i], argc - 1, argv + 1, &options);
+		if (own) {
+			options.argc = argc - 1;
+			options.argv = argv + 1;
 		}
 		return code >= 0 ? code : (int)commands[i].run(&commands[i], &options);
 	}

@@ -1,0 +1,2 @@
+#include "gen_driver.h"
+const struct gen_driver injector_driver = {0};
