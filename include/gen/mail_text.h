@@ -17,9 +17,8 @@ int mail_text_make(const struct gen_options *options, struct span *text, struct 
 	bool *eight_bit, struct err *err) MX_MUST_CHECK;
 
 /*
- * Copies with a second dot before each that begins a line (RFC 5321 4.5.2); at the beginning of the text, too,
- * where begins_line. `to` NULL: says only how long the copy would be.
+ * Copies whole lines, with a second dot before each that begins one (RFC 5321 4.5.2). `to` NULL: says only how long the copy would be.
  */
-size_t mail_text_stuff(struct span text, bool begins_line, char *to);
+size_t mail_text_stuff(struct span text, char *to);
 
 #endif

@@ -25,27 +25,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "gen_verdict.h"
 #include "mail.h"
 #include "reply_reader.h"
-
-/* What is awaited, in the order in which it comes in a session. */
-enum smtp_client_phase {
-	SMTP_CLIENT_CONNECT, /* the caller's: TCP */
-	SMTP_CLIENT_BANNER,
-	SMTP_CLIENT_EHLO,
-	SMTP_CLIENT_STARTTLS,
-	SMTP_CLIENT_HANDSHAKE, /* the caller's: TLS */
-	SMTP_CLIENT_MAIL,
-	SMTP_CLIENT_RCPT,
-	SMTP_CLIENT_DATA,
-	SMTP_CLIENT_END_OF_DATA,
-	SMTP_CLIENT_RSET,
-	SMTP_CLIENT_QUIT,
-	SMTP_CLIENT_IDLE, /* nothing is awaited */
-	SMTP_CLIENT_PHASES,
-};
-
-extern const char *const smtp_client_phase_names[SMTP_CLIENT_PHASES];
 
 enum smtp_client_step {
 	SMTP_CLIENT_WAIT,
@@ -65,14 +47,6 @@ struct smtp_client_setup {
 	bool pipeline, no_pipeline, bdat;
 };
 
-/* How a message or a connection ended badly. */
-struct smtp_client_verdict {
-	enum smtp_client_phase phase;
-	uint16_t code; /* 0: no reply, the text says what happened */
-	uint8_t text_len;
-	char text[REPLY_LINE_KEPT]; /* of the reply's last line, behind the code */
-};
-
 #define SMTP_CLIENT_OUT_MAX (MAIL_HEADER_MAX + 2 * MAIL_ADDRESS_MAX + 256)
 
 /* Bytes to send: own ones, a text that is not copied, own ones. */
@@ -86,7 +60,7 @@ struct smtp_client_out {
 struct smtp_client {
 	const struct smtp_client_setup *setup;
 	struct reply_reader reader;
-	uint8_t due[8], due_count; /* enum smtp_client_phase: the replies awaited, the next one first */
+	uint8_t due[8], due_count; /* enum gen_phase: the replies awaited, the next one first */
 	bool ready, over, secure;
 	bool opened; /* MAIL was accepted: a transaction is open */
 	bool told;   /* the verdict on a message was told with the last step */
@@ -94,7 +68,7 @@ struct smtp_client {
 	uint8_t under_way;     /* messages begun and not yet judged */
 	uint8_t offered;       /* what EHLO's reply named so far */
 	struct mail_item item; /* the message whose text is still to be sent */
-	struct smtp_client_verdict verdict;
+	struct gen_verdict verdict;
 	struct smtp_client_out out;
 };
 
@@ -119,7 +93,7 @@ bool smtp_client_pipelines(const struct smtp_client *client);
 void smtp_client_secured(struct smtp_client *client);
 
 /* What the next reply would be to; IDLE where none is awaited. */
-enum smtp_client_phase smtp_client_phase(const struct smtp_client *client);
+enum gen_phase smtp_client_phase(const struct smtp_client *client);
 
 /* Unsent bytes, in at most three parts; 0 parts where there are none. Then: so many of them were sent. */
 unsigned smtp_client_out(const struct smtp_client *client, struct iovec parts[3]);

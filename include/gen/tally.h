@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "gen_verdict.h"
 #include "histogram.h"
-#include "smtp_client.h"
 
 enum tally_counter {
 	TALLY_SENT,
@@ -25,7 +25,7 @@ enum tally_counter {
 
 /* The same phase, code and enhanced code are one row; the text is that of the first. */
 struct tally_failure {
-	struct smtp_client_verdict verdict;
+	struct gen_verdict verdict;
 	uint64_t messages, connections;
 };
 
@@ -49,11 +49,8 @@ static inline void tally_add(struct tally *tally, enum tally_counter counter, ui
 }
 
 /* Messages and connections that ended so. */
-void tally_failure(struct tally *tally, const struct smtp_client_verdict *verdict, uint64_t messages,
-	uint64_t connections);
-
-/* What happened where there is no reply to tell. */
-struct smtp_client_verdict tally_verdict(enum smtp_client_phase phase, const char *what);
+void tally_failure(
+	struct tally *tally, const struct gen_verdict *verdict, uint64_t messages, uint64_t connections);
 
 /* Adds all of another one. */
 void tally_merge(struct tally *into, const struct tally *from);

@@ -16,7 +16,7 @@ struct throttle {
 /* So many a second, evenly. After a pause no more than 10 ms worth of them come at once. */
 void throttle_init(struct throttle *throttle, double per_second);
 
-/* 0: go on, it is counted. Else: how many nanoseconds to wait before asking again. */
-uint64_t throttle_take(struct throttle *throttle, uint64_t now_ns);
+/* 0: `count` may go on, they are counted. Else: how many nanoseconds to wait before asking again. */
+uint64_t throttle_take(struct throttle *throttle, uint64_t count, uint64_t now_ns);
 
 #endif

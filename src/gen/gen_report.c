@@ -95,7 +95,7 @@ static size_t sort_failures(const struct tally *tally, const struct tally_failur
 }
 
 /* A reply's text as it may be printed. */
-static int safe_text(const struct smtp_client_verdict *verdict, char text[REPLY_LINE_KEPT + 1])
+static int safe_text(const struct gen_verdict *verdict, char text[REPLY_LINE_KEPT + 1])
 {
 	int len = verdict->text_len;
 	for (int i = 0; i < len; i++)
@@ -109,15 +109,15 @@ static void print_failures(const struct tally *tally, FILE *to)
 	const struct tally_failure *rows[TALLY_FAILURES];
 	size_t count = sort_failures(tally, rows);
 	for (size_t i = 0; i < count && i < FAILURES_SHOWN; i++) {
-		const struct smtp_client_verdict *verdict = &rows[i]->verdict;
+		const struct gen_verdict *verdict = &rows[i]->verdict;
 		char text[REPLY_LINE_KEPT + 1], code[8] = "";
 		safe_text(verdict, text);
 		if (verdict->code)
 			snprintf(code, sizeof(code), "%u ", verdict->code);
 		fprintf(to, "%11s %s at %s: %s%s\n",
 			number((double)(rows[i]->messages ? rows[i]->messages : rows[i]->connections)).chars,
-			rows[i]->messages ? "messages" : "connections",
-			smtp_client_phase_names[verdict->phase], code, text);
+			rows[i]->messages ? "messages" : "connections", gen_phase_names[verdict->phase], code,
+			text);
 	}
 	if (count > FAILURES_SHOWN)
 		fprintf(to, "            and %zu kinds more; --json has them\n", count - FAILURES_SHOWN);
@@ -172,15 +172,15 @@ static json_t *json_failures(const struct tally *tally)
 	size_t count = sort_failures(tally, rows);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++) {
-		const struct smtp_client_verdict *verdict = &rows[i]->verdict;
+		const struct gen_verdict *verdict = &rows[i]->verdict;
 		char text[REPLY_LINE_KEPT + 1];
 		safe_text(verdict, text);
 		struct span enhanced = reply_enhanced(span_of(text));
 		json_array_append_new(
 			list, json_pack("{s:s, s:i, s:s%, s:s, s:I, s:I}", "phase",
-				      smtp_client_phase_names[verdict->phase], "code", (int)verdict->code,
-				      "enhanced", enhanced.data, verdict->code ? enhanced.len : 0, "text",
-				      text, "messages", (json_int_t)rows[i]->messages, "connections",
+				      gen_phase_names[verdict->phase], "code", (int)verdict->code, "enhanced",
+				      enhanced.data, verdict->code ? enhanced.len : 0, "text", text,
+				      "messages", (json_int_t)rows[i]->messages, "connections",
 				      (json_int_t)rows[i]->connections));
 	}
 	return list;
@@ -242,7 +242,7 @@ bool gen_report_reason(
 	if (sort_failures(tally, rows)) {
 		safe_text(&rows[0]->verdict, text);
 		snprintf(first, sizeof(first), "; most often at %s: %s%.0d%s%s",
-			smtp_client_phase_names[rows[0]->verdict.phase], "", rows[0]->verdict.code,
+			gen_phase_names[rows[0]->verdict.phase], "", rows[0]->verdict.code,
 			rows[0]->verdict.code ? " " : "", text);
 	}
 	if (sent == 0) {

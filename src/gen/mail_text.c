@@ -104,11 +104,11 @@ out:
 	return code;
 }
 
-size_t mail_text_stuff(struct span text, bool begins_line, char *to)
+size_t mail_text_stuff(struct span text, char *to)
 {
 	size_t len = 0;
 	while (text.len) {
-		if (begins_line && *text.data == '.') {
+		if (*text.data == '.') {
 			if (to)
 				to[len] = '.';
 			len++;
@@ -119,7 +119,6 @@ size_t mail_text_stuff(struct span text, bool begins_line, char *to)
 			memcpy(to + len, text.data, line);
 		len += line;
 		text = span_from(text, line);
-		begins_line = true;
 	}
 	return len;
 }
@@ -151,7 +150,7 @@ int mail_text_make(const struct gen_options *options, struct span *text, struct 
 	struct span made = {writer.data, writer.len};
 	char *copy = NULL;
 	if (code == 0 && !writer.failed)
-		copy = malloc(mail_text_stuff(made, true, NULL) + 1);
+		copy = malloc(mail_text_stuff(made, NULL) + 1);
 	if (code == 0 && !copy)
 		code = err_set(err, -ENOMEM, "no memory for a message of this size");
 	if (code < 0) {
@@ -159,7 +158,7 @@ int mail_text_make(const struct gen_options *options, struct span *text, struct 
 		return code;
 	}
 	*text = made;
-	*stuffed = (struct span){copy, mail_text_stuff(made, true, copy)};
+	*stuffed = (struct span){copy, mail_text_stuff(made, copy)};
 	*eight_bit = has_eight_bit(made);
 	return 0;
 }

@@ -39,7 +39,7 @@ void sender_open_fresh(struct sender *sender)
 
 bool sender_may_begin(struct sender *sender, struct connection *connection)
 {
-	uint64_t wait_ns = sender->queue ? 1 : throttle_take(&sender->throttle, campaign_clock());
+	uint64_t wait_ns = sender->queue ? 1 : throttle_take(&sender->throttle, 1, campaign_clock());
 	if (wait_ns == 0)
 		return true;
 	connection->state = CONNECTION_THROTTLED;
@@ -64,7 +64,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	while (sender->queue) {
 		struct connection *first = sender->queue;
 		uint64_t wait_ns = first->state == CONNECTION_THROTTLED
-					   ? throttle_take(&sender->throttle, campaign_clock())
+					   ? throttle_take(&sender->throttle, 1, campaign_clock())
 					   : 0;
 		if (wait_ns) {
 			const struct timeval wait = {(time_t)(wait_ns / 1000000000),

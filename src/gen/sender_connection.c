@@ -9,40 +9,40 @@
 #define PAUSE_DOUBLING 6                /* times: 6.4 s at most */
 
 /* How long a sender waits for each, in seconds: KumoMTA's, and more for TLS: a loaded target is what we make. */
-static const unsigned patience[SMTP_CLIENT_PHASES] = {
-	[SMTP_CLIENT_CONNECT] = 60,
-	[SMTP_CLIENT_BANNER] = 60,
-	[SMTP_CLIENT_EHLO] = 300,
-	[SMTP_CLIENT_STARTTLS] = 60,
-	[SMTP_CLIENT_HANDSHAKE] = 60,
-	[SMTP_CLIENT_MAIL] = 300,
-	[SMTP_CLIENT_RCPT] = 300,
-	[SMTP_CLIENT_DATA] = 60,
-	[SMTP_CLIENT_END_OF_DATA] = 60,
-	[SMTP_CLIENT_RSET] = 60,
-	[SMTP_CLIENT_QUIT] = 5,
+static const unsigned patience[GEN_PHASES] = {
+	[GEN_PHASE_CONNECT] = 60,
+	[GEN_PHASE_BANNER] = 60,
+	[GEN_PHASE_EHLO] = 300,
+	[GEN_PHASE_STARTTLS] = 60,
+	[GEN_PHASE_HANDSHAKE] = 60,
+	[GEN_PHASE_MAIL] = 300,
+	[GEN_PHASE_RCPT] = 300,
+	[GEN_PHASE_DATA] = 60,
+	[GEN_PHASE_END_OF_DATA] = 60,
+	[GEN_PHASE_RSET] = 60,
+	[GEN_PHASE_QUIT] = 5,
 };
 
-static void connection_lost(struct connection *connection, const struct smtp_client_verdict *verdict);
+static void connection_lost(struct connection *connection, const struct gen_verdict *verdict);
 
-static void set_deadline(struct connection *connection, enum smtp_client_phase phase)
+static void set_deadline(struct connection *connection, enum gen_phase phase)
 {
 	connection->deadline_ns =
 		patience[phase] ? connection->sender->now_ns + patience[phase] * SECOND_NS : 0;
 }
 
-static enum smtp_client_phase phase_of(const struct connection *connection)
+static enum gen_phase phase_of(const struct connection *connection)
 {
 	if (connection->state == CONNECTION_CONNECTING)
-		return SMTP_CLIENT_CONNECT;
+		return GEN_PHASE_CONNECT;
 	if (connection->state == CONNECTION_SECURING)
-		return SMTP_CLIENT_HANDSHAKE;
+		return GEN_PHASE_HANDSHAKE;
 	return smtp_client_phase(&connection->client);
 }
 
 static void fail(struct connection *connection, const char *what)
 {
-	const struct smtp_client_verdict verdict = tally_verdict(phase_of(connection), what);
+	const struct gen_verdict verdict = gen_verdict_of(phase_of(connection), 0, span_of(what));
 	connection_lost(connection, &verdict);
 }
 
@@ -121,7 +121,7 @@ static void go_on(struct connection *connection, bool bad)
 }
 
 /* The messages under way were not sent: the verdict is the oldest one's, the others were not judged. */
-static void connection_lost(struct connection *connection, const struct smtp_client_verdict *verdict)
+static void connection_lost(struct connection *connection, const struct gen_verdict *verdict)
 {
 	struct tally *tally = &connection->sender->tally;
 	unsigned under_way = connection->client.under_way;
@@ -141,7 +141,7 @@ static void connection_lost(struct connection *connection, const struct smtp_cli
 		tally_add(tally, TALLY_FAILED, 1);
 		tally_failure(tally, verdict, 1, 0);
 		campaign_give_back(connection->sender->campaign, under_way);
-	} else if (bad && verdict->phase != SMTP_CLIENT_QUIT) {
+	} else if (bad && verdict->phase != GEN_PHASE_QUIT) {
 		tally_add(tally, TALLY_BROKEN, 1);
 		tally_failure(tally, verdict, 0, 1);
 	}
@@ -236,7 +236,7 @@ static void put_message(struct connection *connection)
 static void message_judged(struct connection *connection, bool sent)
 {
 	struct sender *sender = connection->sender;
-	const struct smtp_client_verdict *verdict = &connection->client.verdict;
+	const struct gen_verdict *verdict = &connection->client.verdict;
 	uint64_t took_ns = campaign_clock() - connection->began_ns[0];
 
 	connection->began_ns[0] = connection->began_ns[1];
@@ -279,7 +279,7 @@ static void converse(struct connection *connection, struct span in)
 			continue;
 		case SMTP_CLIENT_TLS:
 			connection->state = CONNECTION_SECURING;
-			set_deadline(connection, SMTP_CLIENT_HANDSHAKE);
+			set_deadline(connection, GEN_PHASE_HANDSHAKE);
 			secure(connection);
 			return;
 		case SMTP_CLIENT_OVER:
@@ -328,7 +328,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		}
 		connection->state = CONNECTION_TALKING;
 		connection->sender->connecting--;
-		set_deadline(connection, SMTP_CLIENT_BANNER);
+		set_deadline(connection, GEN_PHASE_BANNER);
 		sender_open_fresh(connection->sender);
 	}
 	if (connection->state == CONNECTION_SECURING) {
@@ -369,7 +369,7 @@ void connection_open(struct connection *connection)
 	connection->renewing = connection->established = connection->fruitful = false;
 	connection->begun = 0;
 	sender->connecting++;
-	set_deadline(connection, SMTP_CLIENT_CONNECT);
+	set_deadline(connection, GEN_PHASE_CONNECT);
 	tally_add(&sender->tally, TALLY_CONNECTIONS, 1);
 	int code = stream_open(&connection->stream, (const struct sockaddr *)&target->address, target->len,
 		source ? (const struct sockaddr *)&source->address : NULL, source ? source->len : 0);
@@ -415,7 +415,7 @@ void connection_drain(struct connection *connection)
 		/* What has not come as far as a message is of no use any more. */
 		if (connection->client.under_way && connection->stream.fd >= 0)
 			break;
-		if (connection->stream.fd >= 0 && smtp_client_phase(&connection->client) == SMTP_CLIENT_QUIT)
+		if (connection->stream.fd >= 0 && smtp_client_phase(&connection->client) == GEN_PHASE_QUIT)
 			break;
 		close_stream(connection);
 		stop(connection);

@@ -3,21 +3,6 @@
 #include <stddef.h>
 #include <string.h>
 
-const char *const smtp_client_phase_names[SMTP_CLIENT_PHASES] = {
-	[SMTP_CLIENT_CONNECT] = "connect",
-	[SMTP_CLIENT_BANNER] = "banner",
-	[SMTP_CLIENT_EHLO] = "ehlo",
-	[SMTP_CLIENT_STARTTLS] = "starttls",
-	[SMTP_CLIENT_HANDSHAKE] = "tls_handshake",
-	[SMTP_CLIENT_MAIL] = "mail",
-	[SMTP_CLIENT_RCPT] = "rcpt",
-	[SMTP_CLIENT_DATA] = "data",
-	[SMTP_CLIENT_END_OF_DATA] = "end_of_data",
-	[SMTP_CLIENT_RSET] = "rset",
-	[SMTP_CLIENT_QUIT] = "quit",
-	[SMTP_CLIENT_IDLE] = "idle",
-};
-
 enum {
 	OFFERS_PIPELINING = 1,
 	OFFERS_STARTTLS = 2,
@@ -63,25 +48,15 @@ static size_t out_len(const struct smtp_client_out *out)
 	return out->len + out->text.len;
 }
 
-static void await(struct smtp_client *client, enum smtp_client_phase phase)
+static void await(struct smtp_client *client, enum gen_phase phase)
 {
 	client->due[client->due_count++] = (uint8_t)phase;
 }
 
-static void say(struct smtp_client *client, const char *command, enum smtp_client_phase phase)
+static void say(struct smtp_client *client, const char *command, enum gen_phase phase)
 {
 	put_text(client, command);
 	await(client, phase);
-}
-
-static void judge(struct smtp_client *client, enum smtp_client_phase phase, uint16_t code, struct span text)
-{
-	struct smtp_client_verdict *verdict = &client->verdict;
-	size_t len = text.len < sizeof(verdict->text) ? text.len : sizeof(verdict->text);
-	verdict->phase = phase;
-	verdict->code = code;
-	verdict->text_len = (uint8_t)len;
-	memcpy(verdict->text, text.data, len);
 }
 
 static bool judged(const struct smtp_client *client)
@@ -91,11 +66,11 @@ static bool judged(const struct smtp_client *client)
 
 /* Nothing more can be said in this connection. */
 static enum smtp_client_step give_up(
-	struct smtp_client *client, enum smtp_client_phase phase, uint16_t code, struct span text)
+	struct smtp_client *client, enum gen_phase phase, uint16_t code, struct span text)
 {
 	client->over = true;
 	if (!judged(client))
-		judge(client, phase, code, text);
+		client->verdict = gen_verdict_of(phase, code, text);
 	return SMTP_CLIENT_OVER;
 }
 
@@ -107,7 +82,7 @@ void smtp_client_init(struct smtp_client *client, const struct smtp_client_setup
 	client->out.sent = 0;
 	client->out.text = (struct span){NULL, 0};
 	client->setup = setup;
-	await(client, SMTP_CLIENT_BANNER);
+	await(client, GEN_PHASE_BANNER);
 }
 
 static void say_ehlo(struct smtp_client *client)
@@ -115,7 +90,7 @@ static void say_ehlo(struct smtp_client *client)
 	client->offered = 0;
 	put_text(client, "EHLO ");
 	put(client, client->setup->ehlo);
-	say(client, "\r\n", SMTP_CLIENT_EHLO);
+	say(client, "\r\n", GEN_PHASE_EHLO);
 }
 
 static void say_mail(struct smtp_client *client)
@@ -124,7 +99,7 @@ static void say_mail(struct smtp_client *client)
 	put_text(client, "MAIL FROM:<");
 	put(client, (struct span){address, mail_put_sender(&client->item, address)});
 	put_text(client, client->eight_bit && client->setup->mail->eight_bit ? "> BODY=8BITMIME" : ">");
-	say(client, "\r\n", SMTP_CLIENT_MAIL);
+	say(client, "\r\n", GEN_PHASE_MAIL);
 }
 
 static void say_rcpt(struct smtp_client *client)
@@ -132,7 +107,7 @@ static void say_rcpt(struct smtp_client *client)
 	char address[MAIL_ADDRESS_MAX];
 	put_text(client, "RCPT TO:<");
 	put(client, (struct span){address, mail_put_recipient(&client->item, address)});
-	say(client, ">\r\n", SMTP_CLIENT_RCPT);
+	say(client, ">\r\n", GEN_PHASE_RCPT);
 }
 
 /* Header and text; what is put afterwards goes behind them. */
@@ -150,7 +125,7 @@ static void say_bdat(struct smtp_client *client, struct span date)
 	size_t len = mail_put_header(mail, &client->item, date, header);
 	put_text(client, "BDAT ");
 	put_number(client, len + mail->text.len);
-	say(client, " LAST\r\n", SMTP_CLIENT_END_OF_DATA);
+	say(client, " LAST\r\n", GEN_PHASE_END_OF_DATA);
 	say_message(client, mail->text, (struct span){header, len});
 }
 
@@ -163,7 +138,7 @@ static void say_envelope(struct smtp_client *client, struct span date)
 	if (client->chunking)
 		say_bdat(client, date);
 	else
-		say(client, "DATA\r\n", SMTP_CLIENT_DATA);
+		say(client, "DATA\r\n", GEN_PHASE_DATA);
 }
 
 void smtp_client_begin(struct smtp_client *client, const struct mail_item *item, struct span date)
@@ -177,7 +152,7 @@ void smtp_client_begin(struct smtp_client *client, const struct mail_item *item,
 void smtp_client_quit(struct smtp_client *client)
 {
 	client->ready = false;
-	say(client, "QUIT\r\n", SMTP_CLIENT_QUIT);
+	say(client, "QUIT\r\n", GEN_PHASE_QUIT);
 }
 
 void smtp_client_text(struct smtp_client *client, struct span date, const struct mail_item *next, bool quit)
@@ -189,7 +164,7 @@ void smtp_client_text(struct smtp_client *client, struct span date, const struct
 	}
 	size_t len = mail_put_header(client->setup->mail, &client->item, date, header);
 	say_message(client, client->setup->mail->stuffed, (struct span){header, len});
-	say(client, ".\r\n", SMTP_CLIENT_END_OF_DATA);
+	say(client, ".\r\n", GEN_PHASE_END_OF_DATA);
 	if (next)
 		smtp_client_begin(client, next, date);
 	else if (quit)
@@ -207,9 +182,9 @@ void smtp_client_secured(struct smtp_client *client)
 	say_ehlo(client);
 }
 
-enum smtp_client_phase smtp_client_phase(const struct smtp_client *client)
+enum gen_phase smtp_client_phase(const struct smtp_client *client)
 {
-	return client->due_count ? client->due[0] : SMTP_CLIENT_IDLE;
+	return client->due_count ? client->due[0] : GEN_PHASE_IDLE;
 }
 
 /* The reply to EHLO is complete. */
@@ -217,15 +192,15 @@ static enum smtp_client_step greeted(struct smtp_client *client)
 {
 	const struct smtp_client_setup *setup = client->setup;
 	if (setup->starttls && !client->secure && client->offered & OFFERS_STARTTLS) {
-		say(client, "STARTTLS\r\n", SMTP_CLIENT_STARTTLS);
+		say(client, "STARTTLS\r\n", GEN_PHASE_STARTTLS);
 		return SMTP_CLIENT_WAIT;
 	}
 	client->pipelining = setup->pipeline || (!setup->no_pipeline && client->offered & OFFERS_PIPELINING);
 	client->eight_bit = client->offered & OFFERS_8BITMIME;
 	client->chunking = setup->bdat && client->offered & OFFERS_CHUNKING;
 	if (setup->bdat && !client->chunking)
-		return give_up(client, SMTP_CLIENT_EHLO, 0,
-			span_of("CHUNKING is not offered: --bdat cannot be done"));
+		return give_up(
+			client, GEN_PHASE_EHLO, 0, span_of("CHUNKING is not offered: --bdat cannot be done"));
 	client->ready = true;
 	return SMTP_CLIENT_WAIT;
 }
@@ -240,7 +215,7 @@ static enum smtp_client_step message_done(struct smtp_client *client, bool refus
 		return SMTP_CLIENT_SENT;
 	}
 	if (client->due_count == 0 && client->opened)
-		say(client, "RSET\r\n", SMTP_CLIENT_RSET);
+		say(client, "RSET\r\n", GEN_PHASE_RSET);
 	else
 		client->ready = client->due_count == 0;
 	client->opened = false;
@@ -249,23 +224,23 @@ static enum smtp_client_step message_done(struct smtp_client *client, bool refus
 }
 
 static enum smtp_client_step replied_connection(
-	struct smtp_client *client, enum smtp_client_phase phase, const struct reply_line *line)
+	struct smtp_client *client, enum gen_phase phase, const struct reply_line *line)
 {
 	switch (phase) {
-	case SMTP_CLIENT_BANNER:
+	case GEN_PHASE_BANNER:
 		if (line->code != 220)
 			break;
 		say_ehlo(client);
 		return SMTP_CLIENT_WAIT;
-	case SMTP_CLIENT_EHLO:
+	case GEN_PHASE_EHLO:
 		if (line->code == 250)
 			return greeted(client);
 		break;
-	case SMTP_CLIENT_STARTTLS:
+	case GEN_PHASE_STARTTLS:
 		if (line->code == 220)
 			return SMTP_CLIENT_TLS;
 		break;
-	case SMTP_CLIENT_RSET:
+	case GEN_PHASE_RSET:
 		if (line->code != 250)
 			break;
 		client->ready = true;
@@ -278,18 +253,18 @@ static enum smtp_client_step replied_connection(
 }
 
 static enum smtp_client_step replied_message(
-	struct smtp_client *client, enum smtp_client_phase phase, const struct reply_line *line)
+	struct smtp_client *client, enum gen_phase phase, const struct reply_line *line)
 {
-	uint16_t wanted = phase == SMTP_CLIENT_DATA ? 354 : 250;
-	bool good = line->code == wanted || (phase == SMTP_CLIENT_RCPT && line->code == 251);
+	uint16_t wanted = phase == GEN_PHASE_DATA ? 354 : 250;
+	bool good = line->code == wanted || (phase == GEN_PHASE_RCPT && line->code == 251);
 
 	if (!good && !judged(client))
-		judge(client, phase, line->code, line->text);
+		client->verdict = gen_verdict_of(phase, line->code, line->text);
 	if (!good && line->code < 400)
 		return give_up(client, phase, line->code, line->text);
 
 	switch (phase) {
-	case SMTP_CLIENT_MAIL:
+	case GEN_PHASE_MAIL:
 		client->opened = good;
 		if (client->due_count)
 			return SMTP_CLIENT_WAIT;
@@ -297,22 +272,22 @@ static enum smtp_client_step replied_message(
 			return message_done(client, true);
 		say_rcpt(client);
 		return SMTP_CLIENT_WAIT;
-	case SMTP_CLIENT_RCPT:
+	case GEN_PHASE_RCPT:
 		if (client->due_count)
 			return SMTP_CLIENT_WAIT;
 		if (!good)
 			return message_done(client, true);
 		if (client->chunking)
 			return SMTP_CLIENT_TEXT;
-		say(client, "DATA\r\n", SMTP_CLIENT_DATA);
+		say(client, "DATA\r\n", GEN_PHASE_DATA);
 		return SMTP_CLIENT_WAIT;
-	case SMTP_CLIENT_DATA:
+	case GEN_PHASE_DATA:
 		if (!good)
 			return message_done(client, true);
 		if (!judged(client))
 			return SMTP_CLIENT_TEXT;
 		/* Refused, and yet it wants a text: it gets an empty one (RFC 2920 3.1). */
-		say(client, ".\r\n", SMTP_CLIENT_END_OF_DATA);
+		say(client, ".\r\n", GEN_PHASE_END_OF_DATA);
 		return SMTP_CLIENT_WAIT;
 	default: /* END_OF_DATA; behind a failed BDAT the transaction goes on (RFC 3030 2) */
 		if (!client->chunking || good)
@@ -323,20 +298,20 @@ static enum smtp_client_step replied_message(
 
 static enum smtp_client_step replied(struct smtp_client *client, const struct reply_line *line)
 {
-	enum smtp_client_phase phase = smtp_client_phase(client);
-	if (phase == SMTP_CLIENT_IDLE || line->code == 421)
+	enum gen_phase phase = smtp_client_phase(client);
+	if (phase == GEN_PHASE_IDLE || line->code == 421)
 		return give_up(client, phase, line->code, line->text);
 	/* A reply to what has not been said in full: the text, or the last of what is awaited. */
 	size_t said = client->out.sent, text_end = client->out.split + client->out.text.len;
-	if (phase == SMTP_CLIENT_END_OF_DATA ? said < text_end
-					     : client->due_count == 1 && said < out_len(&client->out))
+	if (phase == GEN_PHASE_END_OF_DATA ? said < text_end
+					   : client->due_count == 1 && said < out_len(&client->out))
 		return line->code >= 400
 			       ? give_up(client, phase, line->code, line->text)
 			       : give_up(client, phase, 0, span_of("a reply came before it was due"));
 
 	client->due_count--;
 	memmove(client->due, client->due + 1, client->due_count);
-	return phase >= SMTP_CLIENT_MAIL && phase <= SMTP_CLIENT_END_OF_DATA
+	return phase >= GEN_PHASE_MAIL && phase <= GEN_PHASE_END_OF_DATA
 		       ? replied_message(client, phase, line)
 		       : replied_connection(client, phase, line);
 }
@@ -357,7 +332,7 @@ enum smtp_client_step smtp_client_step(struct smtp_client *client, struct span *
 	enum smtp_client_step step = SMTP_CLIENT_WAIT;
 
 	if (client->told)
-		client->verdict = (struct smtp_client_verdict){0};
+		client->verdict = (struct gen_verdict){0};
 	client->told = false;
 	while (step == SMTP_CLIENT_WAIT) {
 		if (client->over)
@@ -374,7 +349,7 @@ enum smtp_client_step smtp_client_step(struct smtp_client *client, struct span *
 		case REPLY_LINE:
 			break;
 		}
-		if (smtp_client_phase(client) == SMTP_CLIENT_EHLO && line.code == 250)
+		if (smtp_client_phase(client) == GEN_PHASE_EHLO && line.code == 250)
 			note_offer(client, line.text);
 		if (line.last)
 			step = replied(client, &line);

@@ -1,6 +1,6 @@
 #include "tally.h"
 
-static bool is_same(const struct smtp_client_verdict *a, const struct smtp_client_verdict *b)
+static bool is_same(const struct gen_verdict *a, const struct gen_verdict *b)
 {
 	struct span a_text = {a->text, a->text_len}, b_text = {b->text, b->text_len};
 	if (a->phase != b->phase || a->code != b->code)
@@ -9,7 +9,7 @@ static bool is_same(const struct smtp_client_verdict *a, const struct smtp_clien
 		       : span_equal(a_text, b_text);
 }
 
-static struct tally_failure *row_for(struct tally *tally, const struct smtp_client_verdict *verdict)
+static struct tally_failure *row_for(struct tally *tally, const struct gen_verdict *verdict)
 {
 	for (size_t i = 0; i < TALLY_FAILURES; i++) {
 		struct tally_failure *row = &tally->failures[i];
@@ -23,21 +23,12 @@ static struct tally_failure *row_for(struct tally *tally, const struct smtp_clie
 	return &tally->failures[TALLY_FAILURES - 1];
 }
 
-void tally_failure(struct tally *tally, const struct smtp_client_verdict *verdict, uint64_t messages,
-	uint64_t connections)
+void tally_failure(
+	struct tally *tally, const struct gen_verdict *verdict, uint64_t messages, uint64_t connections)
 {
 	struct tally_failure *row = row_for(tally, verdict);
 	row->messages += messages;
 	row->connections += connections;
-}
-
-struct smtp_client_verdict tally_verdict(enum smtp_client_phase phase, const char *what)
-{
-	struct smtp_client_verdict verdict = {.phase = phase};
-	size_t len = strlen(what);
-	verdict.text_len = (uint8_t)(len < sizeof(verdict.text) ? len : sizeof(verdict.text));
-	memcpy(verdict.text, what, verdict.text_len);
-	return verdict;
 }
 
 void tally_merge(struct tally *into, const struct tally *from)

@@ -12,7 +12,7 @@ void throttle_init(struct throttle *throttle, double per_second)
 	throttle->burst_ns = throttle->interval_ns > BURST_NS ? 0 : BURST_NS - throttle->interval_ns;
 }
 
-uint64_t throttle_take(struct throttle *throttle, uint64_t now_ns)
+uint64_t throttle_take(struct throttle *throttle, uint64_t count, uint64_t now_ns)
 {
 	double now = (double)now_ns;
 	if (throttle->interval_ns <= 0)
@@ -21,6 +21,6 @@ uint64_t throttle_take(struct throttle *throttle, uint64_t now_ns)
 		return (uint64_t)(throttle->next_ns - now - throttle->burst_ns) + 1;
 	if (throttle->next_ns < now)
 		throttle->next_ns = now;
-	throttle->next_ns += throttle->interval_ns;
+	throttle->next_ns += throttle->interval_ns * (double)count;
 	return 0;
 }
