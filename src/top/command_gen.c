@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,7 +26,8 @@ enum exit_code command_gen(const struct command *command, const struct options *
 	enum exit_code code = EXIT_CODE_OK;
 	int failed = generator_run(&gen, gen.json ? stderr : stdout, &result, &err);
 	if (failed < 0) {
-		code = failed == -EINVAL ? EXIT_CODE_USAGE : exit_code_of(failed);
+		/* A file, a name or an address of the command line that is of no use. */
+		code = failed == -ENOMEM ? EXIT_CODE_SOFTWARE : EXIT_CODE_USAGE;
 	} else {
 		(gen.json ? gen_report_json : gen_report_text)(&gen, result, stdout);
 		if (gen_report_reason(&gen, result, &err))

@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 import scene
+import smart
 import zones
 from lab import HOST, SOURCES_V4, Lab, wait_until
 from mxmirage import default_binary
@@ -24,7 +25,11 @@ EXAMPLE_2 = """--target localhost:2025 --keep-going --concurrency 400 --body-siz
     --domain comcast.net:0.5 --domain gmail.com:67.4 --domain hotmail.com:8.8 --domain icloud.com:1.2 \
     --domain live.com:0.3 --domain me.com:0.2 --domain msn.com:0.5 --domain orange.fr:0.4 \
     --domain outlook.com:1.2 --domain sbcglobal.net:0.3 --domain yahoo.com:5.9"""
+COUNT = 600
 DELIVERED_WITHIN = 120  # seconds
+# To a provider without a profile: nothing is refused but what a test injects.
+LINE = shlex.join(["--target", f"{sorted(zones.domain_addresses('t-online.de'))[0]}:25", "--domain", "t-online.de",
+                   "--domain-suffix", "", "--concurrency", "20"])
 GMAIL = next(a for a in sorted(zones.domain_addresses("gmail.com")) if ":" not in a)
 
 
@@ -122,8 +127,6 @@ class PostfixTest(unittest.TestCase):
 class DivertTest(unittest.TestCase):
     """Straight to an MX's address, through the divert, into mxmirage."""
 
-    COUNT = 600
-
     @classmethod
     def setUpClass(cls) -> None:
         cls.world = cls.enterClassContext(World(with_postfix=False))
@@ -161,9 +164,9 @@ class DivertTest(unittest.TestCase):
         for name, options in ways.items():
             with self.subTest(name):
                 self.before = self.mxmirage.status()["messages"]
-                result = gen_json(self.lab, self.line(*options), "--message-count", str(self.COUNT))
-                self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, self.COUNT, 0), result)
-                self.assertEqual((self.grown("accepted"), self.grown("tempfail")), (self.COUNT, 0))
+                result = gen_json(self.lab, self.line(*options), "--message-count", str(COUNT))
+                self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, COUNT, 0), result)
+                self.assertEqual((self.grown("accepted"), self.grown("tempfail")), (COUNT, 0))
 
     def test_the_size_asked_for_arrives(self) -> None:
         file = self.lab.directory / "message.eml"
@@ -204,39 +207,6 @@ class DivertTest(unittest.TestCase):
         self.assertTrue(200 <= result["sent"] <= 330, result)
         self.assertEqual(self.grown("accepted"), result["sent"])
 
-    def inject(self, *words: str) -> None:
-        done = self.mxmirage.command("inject", *words)
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    def test_a_refusal_ends_the_connection_that_met_it(self) -> None:
-        self.inject("550", "5.1.1", "No such user")
-        result = gen_json(self.lab, self.line())
-        self.assertEqual((result["exit"], result["end"], result["sent"], result["failed"]), (1, "stopped", 0, 20), result)
-        self.assertIn("not one message was sent", result["said"])
-        self.assertIn("550 5.1.1 No such user", result["said"])
-        self.assertEqual(self.grown("permfail"), 20)
-
-    def test_keep_going_goes_on_and_counts_each_kind(self) -> None:
-        self.inject("--count", "30", "--phase", "mail", "450", "4.2.1", "Slow down")
-        self.inject("--count", "40", "--phase", "end_of_data", "550", "5.7.1", "Spam")
-        result = gen_json(self.lab, self.line("--keep-going"), "--message-count", str(self.COUNT))
-        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, self.COUNT, 70), result)
-        kinds = {(f["phase"], f["code"], f["enhanced"]): f["messages"] for f in result["failures"]}
-        self.assertEqual(kinds, {("mail", 450, "4.2.1"): 30, ("end_of_data", 550, "5.7.1"): 40})
-        self.assertEqual((self.grown("accepted"), self.grown("tempfail"), self.grown("permfail")), (self.COUNT, 30, 40))
-
-    def test_421_leads_to_another_connection(self) -> None:
-        self.inject("--count", "25", "421", "4.7.0", "Too many", "--action", "reply_close")
-        result = gen_json(self.lab, self.line("--no-pipeline"), "--message-count", str(self.COUNT))
-        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, self.COUNT, 25), result)
-        self.assertEqual(self.grown("accepted"), self.COUNT)
-
-    def test_lost_connections_are_told(self) -> None:
-        self.inject("--count", "5", "--action", "reset")
-        result = gen_json(self.lab, self.line("--no-pipeline"), "--message-count", str(self.COUNT))
-        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, self.COUNT, 5), result)
-        self.assertEqual({f["phase"] for f in result["failures"]}, {"rcpt"})
-
     def test_nobody_listens(self) -> None:
         for options, least in (([], 0), (["--keep-going"], 2)):
             started = time.monotonic()
@@ -256,6 +226,56 @@ class DivertTest(unittest.TestCase):
         shown = gen(self.lab, "--help")
         self.assertEqual(shown.returncode, 0)
         self.assertIn("--domain-suffix", shown.stdout)
+
+
+class RefusalTest(unittest.TestCase):
+    """What mxmirage is told to answer is what the generator tells."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.world = cls.enterClassContext(World(with_postfix=False, mode="smart", more=smart.calm(smart.DEFAULT)))
+        cls.lab, cls.mxmirage = cls.world.lab, cls.world.mxmirage
+
+    def setUp(self) -> None:
+        self.mxmirage.command("reset")
+
+    def counted(self, *columns: str) -> tuple[int, ...]:
+        self.mxmirage.wait_idle()
+        messages = self.mxmirage.status()["messages"]
+        return tuple(messages[column] for column in columns)
+
+    def inject(self, *words: str) -> None:
+        done = self.mxmirage.command("inject", *words)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_refusal_ends_the_connection_that_met_it(self) -> None:
+        self.inject("550", "5.1.1", "No such user")
+        result = gen_json(self.lab, LINE)
+        self.assertEqual((result["exit"], result["end"], result["sent"], result["failed"]), (1, "stopped", 0, 20), result)
+        self.assertIn("not one message was sent", result["said"])
+        self.assertIn("550 5.1.1 No such user", result["said"])
+        self.assertEqual(self.counted("permfail"), (20,))
+
+    def test_keep_going_goes_on_and_counts_each_kind(self) -> None:
+        self.inject("--count", "30", "--phase", "mail", "450", "4.2.1", "Slow down")
+        self.inject("--count", "40", "--phase", "end_of_data", "550", "5.7.1", "Spam")
+        result = gen_json(self.lab, LINE, "--keep-going", "--message-count", str(COUNT))
+        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, COUNT, 70), result)
+        kinds = {(f["phase"], f["code"], f["enhanced"]): f["messages"] for f in result["failures"]}
+        self.assertEqual(kinds, {("mail", 450, "4.2.1"): 30, ("end_of_data", 550, "5.7.1"): 40})
+        self.assertEqual(self.counted("accepted", "tempfail", "permfail"), (COUNT, 30, 40))
+
+    def test_421_leads_to_another_connection(self) -> None:
+        self.inject("--count", "25", "421", "4.7.0", "Too many", "--action", "reply_close")
+        result = gen_json(self.lab, LINE, "--no-pipeline", "--message-count", str(COUNT))
+        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, COUNT, 25), result)
+        self.assertEqual(self.counted("accepted"), (COUNT,))
+
+    def test_lost_connections_are_told(self) -> None:
+        self.inject("--count", "5", "--action", "reset")
+        result = gen_json(self.lab, LINE, "--no-pipeline", "--message-count", str(COUNT))
+        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, COUNT, 5), result)
+        self.assertEqual({f["phase"] for f in result["failures"]}, {"rcpt"})
 
 
 class HttpTest(unittest.TestCase):
