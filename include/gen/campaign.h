@@ -30,6 +30,7 @@ struct campaign {
 	size_t target_count, source_count;
 	_Atomic unsigned preferred;       /* the target that answered */
 	_Atomic uint64_t taken;           /* messages sent or under way */
+	_Atomic uint64_t sent;            /* with --message-count */
 	_Atomic uint64_t next_number;     /* of a message: each gets its own */
 	_Atomic uint64_t measure_from_ns; /* latencies count from here on; UINT64_MAX: not yet */
 	_Atomic bool started;             /* until then idle connections alone are opened */
@@ -43,6 +44,9 @@ void campaign_done(struct campaign *campaign);
 
 /* How many of `count` more messages may be begun; `number` is the first one's. */
 uint64_t campaign_take(struct campaign *campaign, uint64_t count, uint64_t *number);
+/* So many were sent. True: with them all of --message-count are. */
+bool campaign_sent(struct campaign *campaign, uint64_t count);
+bool campaign_is_complete(const struct campaign *campaign);
 /* They were not sent after all. */
 void campaign_give_back(struct campaign *campaign, uint64_t count);
 

@@ -14,8 +14,10 @@ struct gen_share {
 	unsigned index;
 	uint64_t connections, idle; /* this thread's */
 	double per_second;          /* of the throttle's rate; 0 = no limit */
-	int finished;               /* eventfd: told when the thread has nothing more to do */
+	int finished; /* eventfd: told when the thread has ended, or sent the last message of all */
 };
+
+void gen_share_tell(const struct gen_share *share);
 
 struct gen_driver {
 	/* NULL with err set when there is no memory, descriptor or thread for it. */

@@ -130,6 +130,18 @@ uint64_t campaign_take(struct campaign *campaign, uint64_t count, uint64_t *numb
 	return count;
 }
 
+bool campaign_sent(struct campaign *campaign, uint64_t count)
+{
+	uint64_t limit = campaign->options->message_count;
+	return limit && count && atomic_fetch_add(&campaign->sent, count) + count == limit;
+}
+
+bool campaign_is_complete(const struct campaign *campaign)
+{
+	uint64_t limit = campaign->options->message_count;
+	return limit && atomic_load(&campaign->sent) == limit;
+}
+
 void campaign_give_back(struct campaign *campaign, uint64_t count)
 {
 	if (campaign->options->message_count)

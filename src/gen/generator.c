@@ -31,12 +31,19 @@ struct generator {
 	struct campaign campaign;
 	void **threads;
 	size_t thread_count;
-	int finished, signals; /* descriptors: a thread ended; Ctrl-C */
+	int finished, signals; /* descriptors: see gen_share; Ctrl-C */
 	struct mark begin, end;
 	bool begun, ended; /* the marks are set */
 	enum generator_end reason;
 	struct gen_report_progress progress;
 };
+
+void gen_share_tell(const struct gen_share *share)
+{
+	const uint64_t one = 1;
+	/* An eventfd takes far more than there are threads. */
+	(void)!write(share->finished, &one, sizeof(one));
+}
 
 /* Every connection is a descriptor. Says so where the limit does not let as many as were asked for. */
 static void fit_connections(struct gen_options *options)
@@ -120,7 +127,7 @@ static void take_signal(struct generator *generator)
 	poke_all(generator);
 }
 
-/* Sleeps until a thread ends, a signal comes, or this time. */
+/* Sleeps until a thread has something to tell, a signal comes, or this time. */
 static void wait_until(struct generator *generator, uint64_t ns)
 {
 	uint64_t now = campaign_clock(), count;
@@ -161,7 +168,10 @@ static void supervise(struct generator *generator)
 			generator->begin = mark_now(generator);
 			generator->begun = true;
 		}
-		if (!generator->ended && now >= end_at)
+		/* Connections that never came as far as a message are not waited for. */
+		if (campaign_is_complete(&generator->campaign))
+			end_run(generator, GENERATOR_ALL_SENT);
+		else if (now >= end_at)
 			end_run(generator, GENERATOR_DEADLINE);
 		if (now >= second_at) {
 			gen_report_progress(&generator->progress, now, sum(generator, TALLY_SENT),
@@ -175,8 +185,9 @@ static void supervise(struct generator *generator)
 			next = end_at;
 		wait_until(generator, next);
 	}
-	bool complete = options->message_count && sum(generator, TALLY_SENT) >= options->message_count;
+	bool complete = campaign_is_complete(&generator->campaign);
 	end_run(generator, complete ? GENERATOR_ALL_SENT : GENERATOR_STOPPED);
+	/* What was under way at the deadline may have been the rest. */
 	if (complete)
 		generator->reason = GENERATOR_ALL_SENT;
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "gen_driver.h"
 #include "injection_request.h"
@@ -151,6 +150,8 @@ static void finish(struct injector *injector, struct request *request, CURLcode 
 		failed = injection_response_read(status,
 			(struct span){request->response, request->response_len}, request->count, &verdict);
 	tally_add(tally, TALLY_SENT, request->count - failed);
+	if (campaign_sent(injector->campaign, request->count - failed))
+		gen_share_tell(&injector->share);
 	if (failed == 0) {
 		if (request->began_ns >= atomic_load(&injector->campaign->measure_from_ns))
 			histogram_add(&tally->latency, (now_ns - request->began_ns) / 1000);
@@ -201,7 +202,6 @@ static void abort_all(struct injector *injector)
 static void *injector_main(void *arg)
 {
 	struct injector *injector = arg;
-	const uint64_t one = 1;
 	while (!atomic_load(&injector->campaign->started) && !atomic_load(&injector->campaign->stopping))
 		curl_multi_poll(injector->multi, NULL, 0, WAIT_MS, NULL);
 	while (tally_get(&injector->tally, TALLY_CLIENTS) > 0) {
@@ -215,7 +215,7 @@ static void *injector_main(void *arg)
 			curl_multi_poll(injector->multi, NULL, 0, (int)(wait_ns / 1000000) + 1, NULL);
 	}
 	atomic_store(&injector->finished, true);
-	(void)!write(injector->share.finished, &one, sizeof(one));
+	gen_share_tell(&injector->share);
 	return NULL;
 }
 

@@ -243,6 +243,8 @@ static void message_judged(struct connection *connection, bool sent)
 	if (sent) {
 		connection->fruitful = true;
 		tally_add(&sender->tally, TALLY_SENT, 1);
+		if (campaign_sent(sender->campaign, 1))
+			gen_share_tell(&sender->setup);
 		if (sender->measuring)
 			histogram_add(&sender->tally.latency, took_ns / 1000);
 		return;
