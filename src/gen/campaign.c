@@ -75,6 +75,29 @@ static int resolve_sources(struct campaign *campaign, struct err *err)
 	return 0;
 }
 
+static bool has_source(const struct campaign *campaign, sa_family_t family)
+{
+	for (size_t i = 0; i < campaign->source_count; i++)
+		if (campaign->sources[i].address.ss_family == family)
+			return true;
+	return campaign->source_count == 0;
+}
+
+/* An address that no source can reach is no target. */
+static int match_families(struct campaign *campaign, struct err *err)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < campaign->target_count; i++)
+		if (has_source(campaign, campaign->targets[i].address.ss_family))
+			campaign->targets[kept++] = campaign->targets[i];
+	campaign->target_count = kept;
+	if (kept == 0)
+		return err_set(err, -EINVAL,
+			"--source: none is of the same family, IPv4 or IPv6, as --target %s",
+			campaign->options->target);
+	return 0;
+}
+
 int campaign_init(struct campaign *campaign, const struct gen_options *options, struct err *err)
 {
 	*campaign = (struct campaign){.options = options, .measure_from_ns = UINT64_MAX};
@@ -83,6 +106,8 @@ int campaign_init(struct campaign *campaign, const struct gen_options *options, 
 		code = resolve_target(campaign, options->target, err);
 	if (code == 0)
 		code = resolve_sources(campaign, err);
+	if (code == 0 && !options->http)
+		code = match_families(campaign, err);
 	if (code == 0 && options->starttls) {
 		campaign->tls = stream_tls_new();
 		if (!campaign->tls)

@@ -149,6 +149,10 @@ static void await_idle(struct generator *generator)
 	while (sum(generator, TALLY_HOLDING) < generator->options->idle && !generator->ended &&
 		campaign_clock() < deadline)
 		wait_until(generator, campaign_clock() + SECOND_NS / 50);
+	uint64_t holding = sum(generator, TALLY_HOLDING);
+	if (holding < generator->options->idle)
+		fprintf(stderr, "mxmirage gen: %llu of %llu idle connections stand\n",
+			(unsigned long long)holding, (unsigned long long)generator->options->idle);
 }
 
 static void supervise(struct generator *generator)
