@@ -34,7 +34,9 @@ static enum reply_read parse(struct reply_reader *reader, struct span text, stru
 
 enum reply_read reply_read(struct reply_reader *reader, struct span *input, struct reply_line *line)
 {
-	const char *newline = input->len ? memchr(input->data, '\n', input->len) : NULL;
+	if (input->len == 0)
+		return REPLY_MORE;
+	const char *newline = memchr(input->data, '\n', input->len);
 	struct span text = {input->data, newline ? (size_t)(newline - input->data) : input->len};
 
 	*input = span_from(*input, newline ? text.len + 1 : text.len);

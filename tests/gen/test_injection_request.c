@@ -35,7 +35,7 @@ START_TEST(a_request_holds_message_and_recipients)
 	const char *content = json_string_value(json_object_get(request, "content"));
 	ck_assert_ptr_nonnull(strstr(content, "\r\nDate: now\r\n"));
 	ck_assert_uint_ge(strlen(content), mail.text.len);
-	ck_assert_str_eq(content + strlen(content) - mail.text.len, mail.text.data);
+	ck_assert_mem_eq(content + strlen(content) - mail.text.len, mail.text.data, mail.text.len);
 	json_t *recipients = json_object_get(request, "recipients");
 	ck_assert_uint_eq(json_array_size(recipients), 3);
 	for (size_t i = 0; i < 3; i++) {
