@@ -121,14 +121,15 @@ class PostfixTest(unittest.TestCase):
         self.lab.run(HOST, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                      "-days", "2", "-subj", "/CN=mta.qa.example", "-keyout", directory / "key.pem", "-out",
                      directory / "cert.pem")
-        self.lab.run(HOST, "postconf", "-c", directory, "-e", "smtpd_tls_security_level=encrypt",
-                     f"smtpd_tls_cert_file={directory}/cert.pem", f"smtpd_tls_key_file={directory}/key.pem",
-                     "smtpd_tls_loglevel=1")
+        # A service of its own: those that run already would go on in the clear for a while.
+        with (directory / "master.cf").open("a") as services:
+            services.write("127.0.0.1:2026 inet n - n - - smtpd\n  -o smtpd_tls_security_level=encrypt\n"
+                           f"  -o smtpd_tls_cert_file={directory}/cert.pem\n"
+                           f"  -o smtpd_tls_key_file={directory}/key.pem\n  -o smtpd_tls_loglevel=1\n")
         self.lab.run(HOST, "postfix", "-c", directory, "reload")
-        self.addCleanup(self.lab.run, HOST, "postfix", "-c", directory, "reload")
-        self.addCleanup(self.lab.run, HOST, "postconf", "-c", directory, "-e", "smtpd_tls_security_level=none")
+        wait_until(lambda: ":2026" in self.lab.run(HOST, "ss", "-Hltn").stdout, 20, "Postfix on port 2026")
         mark = self.postfix.mark()
-        line = "--target 127.0.0.1:25 --concurrency 5 --domain-suffix '' --body-size 100kb"
+        line = "--target 127.0.0.1:2026 --concurrency 5 --domain-suffix '' --body-size 100kb"
         clear = gen_json(self.lab, line, "--message-count", "5")
         self.assertEqual((clear["exit"], clear["sent"], clear["failures"][0]["code"]), (1, 0, 530), clear)
         result = gen_json(self.lab, line, "--message-count", "100", "--starttls")
