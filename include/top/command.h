@@ -27,6 +27,8 @@ enum option_bit {
 	OPTION_CONNECTIONS = 1 << 11,
 	OPTION_SYSCTL = 1 << 12,
 	OPTION_STATIC = 1 << 13,
+	/* The verb reads its arguments itself: argc and argv are whole, from the verb on. */
+	OPTION_OWN = 1 << 14,
 };
 
 struct options {
@@ -64,6 +66,7 @@ enum exit_code command_status(const struct command *command, const struct option
 enum exit_code command_table(const struct command *command, const struct options *options);
 enum exit_code command_replies(const struct command *command, const struct options *options);
 enum exit_code command_coverage(const struct command *command, const struct options *options);
+enum exit_code command_gen(const struct command *command, const struct options *options);
 enum exit_code command_reload(const struct command *command, const struct options *options);
 
 enum exit_code command_explain(const struct command *command, const struct options *options);

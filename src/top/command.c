@@ -41,8 +41,9 @@ static const struct command commands[] = {
 		OPTION_CONF | OPTION_JSON | OPTION_CONNECTIONS, 0, 0, command_doctor},
 	{"tune", "[FILE]", "what the host should have for a load test; --sysctl makes a file of it",
 		OPTION_CONF | OPTION_JSON | OPTION_CONNECTIONS | OPTION_SYSCTL, 0, 1, command_tune},
+	{"gen", "", "put a load on a mail server, with traffic-gen's options", OPTION_OWN, 0, 0, command_gen},
 	/* The warden's way to start the responder: no summary, not shown. */
-	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
+	{"responder", "CHANNEL", NULL, OPTION_OWN, 1, 1, command_responder},
 };
 
 enum long_option {
@@ -274,10 +275,11 @@ int command_main(int argc, char **argv)
 			continue;
 		struct options options = {
 			.conf_file = CONF_PATH_DEFAULT, .rows = 40, .connections = TUNE_CONNECTIONS_DEFAULT};
-		int code = commands[i].summary ? parse(&commands[i], argc - 1, argv + 1, &options) : -1;
-		if (!commands[i].summary) {
-			options.argc = argc - 2;
-			options.argv = argv + 2;
+		bool own = commands[i].options & OPTION_OWN;
+		int code = own ? -1 : parse(&commands[i], argc - 1, argv + 1, &options);
+		if (own) {
+			options.argc = argc - 1;
+			options.argv = argv + 1;
 		}
 		return code >= 0 ? code : (int)commands[i].run(&commands[i], &options);
 	}

@@ -18,7 +18,7 @@ enum exit_code command_run(const struct command *command, const struct options *
 enum exit_code command_responder(const struct command *command, const struct options *options)
 {
 	(void)command;
-	if (options->argc != 1)
+	if (options->argc != 2)
 		return EXIT_CODE_USAGE;
-	return (enum exit_code)responder_run(atoi(options->argv[0]));
+	return (enum exit_code)responder_run(atoi(options->argv[1]));
 }

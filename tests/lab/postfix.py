@@ -1,6 +1,6 @@
 """A private Postfix in `host`, as Debian packages it: own configuration, queue and log, /etc/postfix untouched.
 
-It delivers by MX lookup over both protocols and takes mail on 127.0.0.1:25 of its namespace. The
+It delivers by MX lookup over both protocols and takes mail on 127.0.0.1, ports 25 and 2025, of its namespace. The
 sender's domain chooses the source address, as MTAs with several egress addresses do.
 """
 
@@ -59,6 +59,7 @@ notify_classes =
 
 _MASTER_CF = """\
 127.0.0.1:smtp inet n - n - - smtpd
+127.0.0.1:2025 inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 1 1 qmgr

@@ -61,6 +61,18 @@ DOMAINS: tuple[Domain, ...] = (
                                         (10, "eu-smtp-inbound-2.mimecast.com"))),
 )
 
+# What else a traffic generator sends to by default, and who takes it.
+FURTHER = {
+    "bellsouth.net": "mx-aol.mail.gm0.yahoodns.net",
+    "live.com": "outlook-com.olc.protection.outlook.com",
+    "me.com": "mx01.mail.icloud.com",
+    "msn.com": "hotmail-com.olc.protection.outlook.com",
+    "sbcglobal.net": "mx-aol.mail.gm0.yahoodns.net",
+}
+# Domains that such generators append to all others, and the host that takes the mail for every name below them.
+SUFFIXES = ("testingdomain.tld", "mx-sink.wezfurlong.org")
+SUFFIX_HOST, SUFFIX_ADDRESS = "mx.testingdomain.tld", "198.51.100.250"
+
 # On the LAN: what the configuration excludes from the start, and what a reload excludes later.
 LAN_DOMAIN = "corp.example"
 LAN_ADDRESSES = ("192.0.2.140", "2001:db8:0:2::140")
@@ -84,6 +96,7 @@ def _addresses() -> dict[str, tuple[str, ...]]:
             hosts[host] = tuple(chosen)
     hosts[f"relay.{LAN_DOMAIN}"] = LAN_ADDRESSES
     hosts[f"relay.{BRANCH_DOMAIN}"] = (BRANCH_ADDRESS,)
+    hosts[SUFFIX_HOST] = (SUFFIX_ADDRESS,)
     return hosts
 
 
@@ -115,6 +128,8 @@ def zone_text() -> str:
             lines.append(f"{domain.name}. IN MX {preference} {host}.")
     for name in (LAN_DOMAIN, BRANCH_DOMAIN):
         lines.append(f"{name}. IN MX 10 relay.{name}.")
+    lines += [f"{name}. IN MX 10 {host}." for name, host in FURTHER.items()]
+    lines += [f"*.{suffix}. IN MX 10 {SUFFIX_HOST}." for suffix in SUFFIXES]
     for host, addresses in ADDRESSES.items():
         for address in addresses:
             lines.append(f"{host}. IN {'AAAA' if ':' in address else 'A'} {address}")
