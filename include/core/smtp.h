@@ -176,6 +176,14 @@ void smtp_init(struct smtp *smtp, const struct smtp_profile *profile);
 enum smtp_want smtp_step(struct smtp *smtp, struct span in, size_t *used, struct smtp_out *out);
 
 /*
+ * How many octets come next that the engine does not look at, those of a chunk (BDAT): a caller that does not
+ * either may throw them away unread. smtp_skip() says that so many of them, at most all, have come: as if a step
+ * had been given and had used them. The next step may have no input at all.
+ */
+uint64_t smtp_unread(const struct smtp *smtp);
+void smtp_skip(struct smtp *smtp, uint64_t octets);
+
+/*
  * Answers the decision last asked for; to be called exactly once for each SMTP_WANT_DECISION, with
  * out as it was given to that step. NULL is the default acceptance of the phase. A 4xx or 5xx
  * refuses; 421 and 521 also close; any other code at CONNECT leaves a session in which QUIT alone

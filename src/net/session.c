@@ -40,6 +40,12 @@ static ssize_t stream_receive(struct session *session, char *data, size_t size)
 	return recv(event_get_fd(&session->event), data, size, 0);
 }
 
+/* Takes up to len bytes and throws them away: the kernel need not even copy them. */
+static ssize_t stream_discard(struct session *session, size_t len)
+{
+	return recv(event_get_fd(&session->event), NULL, len, MSG_TRUNC);
+}
+
 static ssize_t stream_send(struct session *session, const char *data, size_t len)
 {
 	return send(event_get_fd(&session->event), data, len, MSG_NOSIGNAL);
@@ -331,13 +337,25 @@ static bool session_rest(struct session *session, size_t octets)
 	return true;
 }
 
+/* How much to take at a time, where `unread` octets come next that nobody looks at. */
+static size_t session_appetite(const struct session *session, uint64_t unread)
+{
+	if (unread > 0)
+		return unread < SESSION_SKIP_MAX ? (size_t)unread : SESSION_SKIP_MAX;
+	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
+	return body ? SESSION_READ_BUFFER : SESSION_READ_COMMAND;
+}
+
 static void session_read(struct session *session)
 {
 	struct session_shared *shared = session->shared;
 	for (int i = 0; i < READS_MAX; i++) {
 		/* An incomplete command comes first, so that the engine sees it whole. */
 		size_t held = session->held_len;
-		ssize_t n = stream_receive(session, shared->read_buffer + held, SESSION_READ_BUFFER);
+		uint64_t unread = held > 0 ? 0 : smtp_unread(&session->smtp);
+		size_t wanted = session_appetite(session, unread);
+		ssize_t n = unread > 0 ? stream_discard(session, wanted)
+				       : stream_receive(session, shared->read_buffer + held, wanted);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -348,7 +366,9 @@ static void session_read(struct session *session)
 		}
 		if (held > 0)
 			memcpy(shared->read_buffer, session->held, held);
-		if (!session_feed(session, (struct span){shared->read_buffer, held + (size_t)n}))
+		if (unread > 0)
+			smtp_skip(&session->smtp, (uint64_t)n);
+		if (!session_feed(session, (struct span){shared->read_buffer, unread ? 0 : held + (size_t)n}))
 			return;
 		/* A command that was completed ends its phase, whatever of the next one is here. */
 		if (session->held_len < held + (size_t)n &&
@@ -356,7 +376,8 @@ static void session_read(struct session *session)
 			session->phase_since = 0;
 		if (session_rest(session, (size_t)n))
 			return;
-		if (n < SESSION_READ_BUFFER)
+		/* Less than asked for: there is no more. Behind a chunk the client waits for its reply, too. */
+		if ((size_t)n < wanted || (uint64_t)n == unread)
 			break;
 	}
 	if (session_overdue(session))
@@ -500,7 +521,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	event_add(&session->event, shared->idle);
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
-	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_BUFFER);
+	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
 	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0});
 	return 0;
 }

@@ -200,6 +200,52 @@ START_TEST(a_message_is_answered_and_counted)
 }
 END_TEST
 
+/* Longer than any buffer: most of it is thrown away in the kernel, and not a byte more. */
+START_TEST(chunks_are_thrown_away_to_the_byte)
+{
+	enum {
+		CHUNK = 700000
+	};
+	static char chunk[CHUNK];
+	for (size_t i = 0; i < CHUNK; i++)
+		chunk[i] = "QUIT\r\n"[i % 6];
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\n");
+	take(fd, 3);
+	for (int i = 0; i < 3; i++) {
+		put(fd, "BDAT 700000\r\n");
+		for (size_t sent = 0; sent < CHUNK;) {
+			ssize_t n = send(fd, chunk + sent, CHUNK - sent, MSG_NOSIGNAL);
+			ck_assert_int_gt(n, 0);
+			sent += (size_t)n;
+		}
+	}
+	put(fd, "BDAT 6 LAST\r\nx\n.\r\nyQUIT\r\n");
+	const char *replies = take(fd, 5);
+	ck_assert(begins(replies, "250 2.0.0 "));
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n221 "));
+	ck_assert(at_end(fd));
+	close(fd);
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_BYTES), 3 * CHUNK + 6);
+}
+END_TEST
+
+START_TEST(a_connection_lost_in_a_chunk_is_counted_as_aborted)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nBDAT 100\r\n");
+	take(fd, 3);
+	put(fd, "half of a chu");
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	ck_assert_uint_eq(count(STATS_MESSAGES_ABORTED), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 0);
+}
+END_TEST
+
 START_TEST(refused_recipients_make_a_failed_message)
 {
 	int fd = dial();
@@ -464,6 +510,8 @@ int main(void)
 	tcase_set_timeout(served, 60);
 	tcase_add_checked_fixture(served, start_diverted, stop);
 	tcase_add_test(served, a_message_is_answered_and_counted);
+	tcase_add_test(served, chunks_are_thrown_away_to_the_byte);
+	tcase_add_test(served, a_connection_lost_in_a_chunk_is_counted_as_aborted);
 	tcase_add_test(served, refused_recipients_make_a_failed_message);
 	tcase_add_test(served, a_connection_lost_in_the_body_is_counted_as_aborted);
 	tcase_add_test(served, talking_before_the_banner);
