@@ -137,25 +137,27 @@ struct smtp {
 	/* Valid from SMTP_WANT_DECISION to the next smtp_step(); see enum smtp_phase. */
 	enum smtp_phase phase;
 	bool ehlo; /* the HELO asked about is an EHLO */
-	struct span helo;
-	struct smtp_path path;
+	/* With SMTP_WANT_CLOSE: the client asked for it, nothing of its input is lost. */
+	bool quit;
+	union {
+		struct span helo;
+		struct smtp_path path;
+	};
 	struct smtp_message message;
 	/* MAIL's SIZE parameter in octets, 0 where there was none. */
 	uint64_t declared_size;
-	/* With SMTP_WANT_CLOSE: the client asked for it, nothing of its input is lost. */
-	bool quit;
 
 	/* Private. */
 	const struct smtp_profile *profile;
 	uint64_t chunk_left;   /* octets of the current BDAT chunk still to come */
 	uint32_t line_skipped; /* bytes of a line that is too long, already dropped */
 	uint32_t bad_commands;
-	uint32_t overshoot; /* recipients refused for being too many */
-	uint8_t state;      /* enum smtp_state */
-	uint8_t pending;    /* enum smtp_pending */
-	uint8_t chunk;      /* enum smtp_chunk */
-	uint8_t scan;       /* enum smtp_scan_state */
-	uint8_t flags;      /* of the session: what each of its messages starts with */
+	uint32_t overshoot;  /* recipients refused for being too many */
+	uint8_t state;       /* enum smtp_state */
+	uint8_t pending : 4; /* enum smtp_pending */
+	uint8_t chunk : 4;   /* enum smtp_chunk */
+	uint8_t scan;        /* enum smtp_scan_state */
+	uint8_t flags;       /* of the session: what each of its messages starts with */
 };
 
 /* profile must outlive smtp. No resources are held: there is no smtp_done(). */

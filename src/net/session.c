@@ -26,11 +26,11 @@ const struct session_limits session_limits = {
 
 static void session_ready(evutil_socket_t fd, short what, void *arg);
 
-static time_t now(const struct session *session)
+static uint32_t now(const struct session *session)
 {
 	struct timeval tv;
 	event_base_gettimeofday_cached(session->shared->base, &tv);
-	return tv.tv_sec;
+	return (uint32_t)tv.tv_sec;
 }
 
 /* The byte stream under the session: TLS takes its place here. */
@@ -54,20 +54,17 @@ static ssize_t stream_send(struct session *session, const char *data, size_t len
 static void session_close(struct session *session)
 {
 	struct stats_block *block = session->shared->block;
-	if (session->recipient_count > 0)
+	if (session->transaction && session->transaction->recipient_count > 0)
 		stats_add(block, STATS_MESSAGES_ABORTED, 1);
 	session_count_forgotten(session);
 	stats_add(block, STATS_CONNECTIONS_CLOSED, 1);
 	event_del(&session->event);
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
-	if (session->question)
-		resolver_forget(session->question);
+	session_transaction_end(session);
 	policy_session_done(&session->policy, session_clock_ms());
 	policy_unref(session->policy.policy);
-	free(session->asked);
-	if (session->recipients != session->recipients_inline)
-		free(session->recipients);
+	free(session->mx_name);
 	free(session->held);
 	free(session->unsent);
 	free(session);
@@ -82,19 +79,34 @@ static void session_wait(struct session *session, short what, const struct timev
 	event_add(&session->event, timeout);
 }
 
+/* A copy of bytes, NULL for none. False when out of memory. */
+static bool bytes_copy(struct session_bytes **copy, struct span bytes)
+{
+	*copy = NULL;
+	if (bytes.len == 0)
+		return true;
+	*copy = malloc(sizeof(**copy) + bytes.len);
+	if (!*copy)
+		return false;
+	(*copy)->len = (uint32_t)bytes.len;
+	memcpy((*copy)->data, bytes.data, bytes.len);
+	return true;
+}
+
+static size_t held_len(const struct session *session)
+{
+	return session->held ? session->held->len : 0;
+}
+
 /* Keeps in for later. `in` may lie in the old held. False when out of memory. */
 static bool session_hold(struct session *session, struct span in)
 {
-	char *old = session->held, *copy = NULL;
-	if (in.len > 0) {
-		copy = malloc(in.len);
-		if (!copy)
-			return false;
-		memcpy(copy, in.data, in.len);
+	struct session_bytes *old = session->held;
+	if (!bytes_copy(&session->held, in)) {
+		session->held = old;
+		return false;
 	}
 	free(old);
-	session->held = copy;
-	session->held_len = (uint32_t)in.len;
 	return true;
 }
 
@@ -118,13 +130,8 @@ static enum flushed session_flush(struct session *session, struct smtp_out *out)
 		sent += (size_t)n;
 	}
 	size_t left = out->len - sent;
-	if (left > 0) {
-		session->unsent = malloc(left);
-		if (!session->unsent)
-			return FLUSH_FAILED;
-		memcpy(session->unsent, out->data + sent, left);
-		session->unsent_len = (uint32_t)left;
-	}
+	if (left > 0 && !bytes_copy(&session->unsent, (struct span){out->data + sent, left}))
+		return FLUSH_FAILED;
 	out->len = 0;
 	return left > 0 ? FLUSH_BLOCKED : FLUSHED;
 }
@@ -181,11 +188,8 @@ static bool session_delay(
 	struct session *session, const struct session_decision *decision, struct smtp_out *out)
 {
 	size_t len = out->len - decision->reply_at;
-	session->unsent = malloc(len);
-	if (!session->unsent)
+	if (!bytes_copy(&session->unsent, (struct span){out->data + decision->reply_at, len}))
 		return false;
-	memcpy(session->unsent, out->data + decision->reply_at, len);
-	session->unsent_len = (uint32_t)len;
 	out->len = decision->reply_at;
 	return true;
 }
@@ -197,13 +201,11 @@ static bool session_delay(
 static void session_stop(struct session *session, const struct session_decision *decision, struct span in,
 	struct smtp_out *out)
 {
-	char *delayed = NULL;
-	uint32_t delayed_len = 0;
+	struct session_bytes *delayed = NULL;
 	bool kept = session_hold(session, in);
 	if (kept && decision->decided == SESSION_DELAYS) {
 		kept = session_delay(session, decision, out);
 		delayed = session->unsent;
-		delayed_len = session->unsent_len;
 		session->unsent = NULL;
 	}
 	enum flushed flushed = kept ? session_flush(session, out) : FLUSH_FAILED;
@@ -222,7 +224,6 @@ static void session_stop(struct session *session, const struct session_decision 
 		return;
 	}
 	session->unsent = delayed;
-	session->unsent_len = delayed_len;
 	session->state = SESSION_DELAYED;
 	const struct timeval wait = {decision->delay_ms / 1000, decision->delay_ms % 1000 * 1000};
 	session_wait(session, 0, &wait);
@@ -246,6 +247,7 @@ static bool session_feed(struct session *session, struct span in)
 		if (want == SMTP_WANT_FORGET) {
 			session_count_forgotten(session);
 			policy_forget(&session->policy);
+			session_transaction_end(session);
 			continue;
 		}
 
@@ -267,7 +269,7 @@ static bool session_feed(struct session *session, struct span in)
 			continue;
 
 		/* SMTP_WANT_INPUT, or blocked: what is left waits. */
-		if (!(in.len == 0 && session->held_len == 0) && !session_hold(session, in)) {
+		if (!(in.len == 0 && !session->held) && !session_hold(session, in)) {
 			session_close(session);
 			return false;
 		}
@@ -282,19 +284,20 @@ static bool session_feed(struct session *session, struct span in)
 
 void session_resume(struct session *session)
 {
-	if (session->unsent_len > 0) {
+	if (session->unsent) {
 		/* Blocked before it began to wait: goes on once that is out. */
 		session->state = SESSION_BLOCKED;
-		session->mx_known = false;
+		if (session->transaction)
+			session->transaction->mx_known = false;
 		session_wait(session, EV_WRITE, session->shared->unread);
 		return;
 	}
 	session->state = SESSION_TALKING;
 	session_wait(session, EV_READ, session->shared->idle);
 	/* The engine goes on where it stopped. */
-	size_t len = session->held_len;
+	size_t len = held_len(session);
 	if (len > 0)
-		memcpy(session->shared->read_buffer, session->held, len);
+		memcpy(session->shared->read_buffer, session->held->data, len);
 	session_feed(session, (struct span){session->shared->read_buffer, len});
 }
 
@@ -302,11 +305,12 @@ void session_resume(struct session *session)
 static bool session_overdue(struct session *session)
 {
 	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
-	if (!body && session->held_len == 0)
+	if (!body && !session->held)
 		return false;
 	if (session->phase_since == 0)
 		session->phase_since = now(session);
-	return now(session) - session->phase_since > (body ? session_limits.data : session_limits.command);
+	return now(session) - session->phase_since >
+	       (uint32_t)(body ? session_limits.data : session_limits.command);
 }
 
 static void session_time_out(struct session *session, const char *what)
@@ -351,7 +355,7 @@ static void session_read(struct session *session)
 	struct session_shared *shared = session->shared;
 	for (int i = 0; i < READS_MAX; i++) {
 		/* An incomplete command comes first, so that the engine sees it whole. */
-		size_t held = session->held_len;
+		size_t held = held_len(session);
 		uint64_t unread = held > 0 ? 0 : smtp_unread(&session->smtp);
 		size_t wanted = session_appetite(session, unread);
 		ssize_t n = unread > 0 ? stream_discard(session, wanted)
@@ -365,13 +369,13 @@ static void session_read(struct session *session)
 			return;
 		}
 		if (held > 0)
-			memcpy(shared->read_buffer, session->held, held);
+			memcpy(shared->read_buffer, session->held->data, held);
 		if (unread > 0)
 			smtp_skip(&session->smtp, (uint64_t)n);
 		if (!session_feed(session, (struct span){shared->read_buffer, unread ? 0 : held + (size_t)n}))
 			return;
 		/* A command that was completed ends its phase, whatever of the next one is here. */
-		if (session->held_len < held + (size_t)n &&
+		if (held_len(session) < held + (size_t)n &&
 			smtp_waiting(&session->smtp) == SMTP_WAITING_COMMAND)
 			session->phase_since = 0;
 		if (session_rest(session, (size_t)n))
@@ -386,10 +390,11 @@ static void session_read(struct session *session)
 
 static void session_write(struct session *session)
 {
-	struct smtp_out out = {session->unsent, session->unsent_len, session->unsent_len};
-	char *unsent = session->unsent;
+	struct session_bytes *unsent = session->unsent;
+	struct smtp_out out = {0};
+	if (unsent)
+		out = (struct smtp_out){unsent->data, unsent->len, unsent->len};
 	session->unsent = NULL;
-	session->unsent_len = 0;
 	enum flushed flushed = session_flush(session, &out);
 	free(unsent);
 	if (flushed == FLUSH_FAILED) {
@@ -423,10 +428,10 @@ static void session_drain(struct session *session)
 		}
 	}
 	/* Each byte begins the time-out anew: a client that drips may not stay for ever. */
-	time_t limit = session->state == SESSION_LINGERING ? session_limits.linger
-		       : session->state == SESSION_HANGING ? session_limits.hang
-							   : (time_t)session->policy.provider->slow_close_s;
-	if (now(session) - session->phase_since > limit)
+	int limit = session->state == SESSION_LINGERING ? session_limits.linger
+		    : session->state == SESSION_HANGING ? session_limits.hang
+							: (int)session->policy.provider->slow_close_s;
+	if (now(session) - session->phase_since > (uint32_t)limit)
 		session_close(session);
 }
 
@@ -504,8 +509,6 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		.destination = address_mapped(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
-	session->recipients = session->recipients_inline;
-	session->recipient_cap = RECIPIENTS_INLINE;
 	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
 	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
 	stats_add(block, STATS_CONNECTIONS, 1);

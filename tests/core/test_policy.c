@@ -375,10 +375,9 @@ START_TEST(presentation)
 	dialogue_init(&d, policy, &state, "2001:db8::7", &clock_ms);
 	d.session.diverted = true;
 	d.session.dialled = policy_mx_of(policy, span_of(""), &calm);
-	d.session.mx_host = span_of("mx1.calm.example");
+	d.session.mx_name = "mx1.calm.example";
 	ck_assert_str_eq(
 		dialogue_begin(&d), "220 mx1.calm.example calm since " DIALOGUE_TODAY ", 2001:db8::7\n");
-	d.session.mx_host = (struct span){NULL, 0};
 	ck_assert_str_eq(
 		say(&d, "EHLO mta.example\r\n"), "250-mx1.calm.example\n250-PIPELINING\n250 SIZE 1000\n");
 	ck_assert_str_eq(say(&d, "HELO mta.example\r\n"), "250 mx1.calm.example\n");
@@ -390,7 +389,7 @@ START_TEST(presentation)
 	dialogue_end(&d);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
 	d.session.dialled = policy_mx_of(policy, span_of(""), &late);
-	d.session.mx_host = span_of("mx.late.example");
+	d.session.mx_name = "mx.late.example";
 	ck_assert_str_eq(dialogue_begin(&d), "220 mx.late.example ESMTP\n");
 	ck_assert_str_eq(say(&d, "EHLO mta.example\r\n"), OWN_EHLO("mx.late.example"));
 	dialogue_end(&d);
