@@ -74,19 +74,20 @@ struct policy_session {
 	const struct policy *policy;
 	struct policy_state *state;
 	struct in6_addr source, destination; /* IPv4 as v4-mapped */
-	bool diverted;
 	const char *mx_name; /* the host dialled, where it is known, else NULL; outlives the session */
 	struct policy_transaction *transaction; /* from MAIL on; else it may be NULL */
-	struct policy_mx dialled; /* whom destination belongs to; provider NULL where it is unknown */
+	const struct provider *dialled;         /* whom destination belongs to; NULL where that is unknown */
+	uint64_t dialled_site;
+	bool diverted;
 
 	/* Private. */
+	bool due_stays;  /* due concerns the connection, not the transaction */
+	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
 	const struct provider *provider; /* of the connection: dialled, else the first recipient's; or NULL */
 	struct limit_entry *entry, *site_entry;
 	const struct provider_reply *due; /* to be given when its phase comes */
 	uint64_t id;                      /* a draw */
 	uint32_t deliveries, asked;
-	bool due_stays;  /* due concerns the connection, not the transaction */
-	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
 };
 
 /* What a decision comes to. */

@@ -55,7 +55,6 @@ struct session {
 	struct session_shared *shared;
 	struct policy_session policy;
 	struct session_transaction *transaction; /* NULL: none; one of MAIL that was refused may stay */
-	char *mx_name;                           /* policy.mx_name's memory */
 	struct session_bytes *held;   /* input: an incomplete command, or all of it while blocked; or NULL */
 	struct session_bytes *unsent; /* or NULL */
 	uint32_t destination, source; /* rows */

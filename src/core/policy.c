@@ -243,10 +243,10 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
 	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
 
-	const struct provider *provider = session->dialled.provider;
+	const struct provider *provider = session->dialled;
 	const struct provider_reply *now = NULL;
 	if (provider)
-		now = count_connection(session, provider, session->dialled.site, smtp, now_ms);
+		now = count_connection(session, provider, session->dialled_site, smtp, now_ms);
 	provider = provider_of(session);
 	uint64_t draw = draw_next(session, FOR_FAULT);
 	if (now)
@@ -358,16 +358,15 @@ static const struct provider_reply *decide_mail(
  */
 static bool is_mismatch(const struct policy_session *session, const struct policy_mx *mx)
 {
-	const struct policy_mx *dialled = &session->dialled;
-	if (!session->diverted || !dialled->provider || !mx->answer || mx->answer->status != MX_FOUND ||
+	if (!session->diverted || !session->dialled || !mx->answer || mx->answer->status != MX_FOUND ||
 		mx->answer->partial)
 		return false;
-	if (mx->provider == dialled->provider && mx->provider->index != 0)
+	if (mx->provider == session->dialled && mx->provider->index != 0)
 		return false;
 	struct sockaddr_storage address = {0};
 	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = session->destination};
 	memcpy(&address, &six, sizeof(six));
-	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
+	return mx->site != session->dialled_site && !mx_has_address(mx->answer, &address);
 }
 
 static const struct provider_reply *decide_rcpt(
@@ -378,8 +377,8 @@ static const struct provider_reply *decide_rcpt(
 	/* In the words of the server that was dialled: whose the recipient is, it does not know. */
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
-			words_for(session, session->dialled.provider, PROVIDER_MISMATCH,
-				draw_next(session, FOR_REPLY)),
+			words_for(
+				session, session->dialled, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)),
 			false, smtp);
 	const struct provider_limits *limits = &provider->limits;
 	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)

@@ -64,7 +64,7 @@ static void session_close(struct session *session)
 	session_transaction_end(session);
 	policy_session_done(&session->policy, session_clock_ms());
 	policy_unref(session->policy.policy);
-	free(session->mx_name);
+	free((char *)session->policy.mx_name);
 	free(session->held);
 	free(session->unsent);
 	free(session);

@@ -96,10 +96,10 @@ static void fill_dialled(struct session *session)
 	if (!entry)
 		return;
 	/* The entry may go; what is remembered of it stays. Without memory for its name the host has its own. */
-	session->mx_name = strndup(name.data, name.len);
-	policy->mx_name = session->mx_name;
-	policy->dialled = mx_of_entry(policy->policy, entry);
-	policy->dialled.answer = NULL;
+	policy->mx_name = strndup(name.data, name.len);
+	struct policy_mx mx = mx_of_entry(policy->policy, entry);
+	policy->dialled = mx.provider;
+	policy->dialled_site = mx.site;
 }
 
 /* Makes the verdict. False where DNS is to be waited for. */
