@@ -229,19 +229,28 @@ static void session_stop(struct session *session, const struct session_decision 
 	session_wait(session, 0, &wait);
 }
 
-/* Feeds the engine. Returns false when the session was closed or must not read on for now. */
-static bool session_feed(struct session *session, struct span in)
+/* Reads nothing until the client has read what it was told. */
+static void session_block(struct session *session)
 {
-	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session->state = SESSION_BLOCKED;
+	session_wait(session, EV_WRITE, session->shared->unread);
+}
+
+/*
+ * Feeds the engine. Returns false when the session was closed or must not read on for now. Otherwise, where the
+ * caller reads on, replies may be left in out, to go with those to what it reads: a write is dear.
+ */
+static bool session_feed(struct session *session, struct span in, struct smtp_out *out, bool reads_on)
+{
 	for (;;) {
 		size_t used;
-		enum smtp_want want = smtp_step(&session->smtp, in, &used, &out);
+		enum smtp_want want = smtp_step(&session->smtp, in, &used, out);
 		in = span_from(in, used);
 		if (want == SMTP_WANT_DECISION) {
-			struct session_decision decision = session_decide(session, &out);
+			struct session_decision decision = session_decide(session, out);
 			if (decision.decided == SESSION_GOES_ON)
 				continue;
-			session_stop(session, &decision, in, &out);
+			session_stop(session, &decision, in, out);
 			return false;
 		}
 		if (want == SMTP_WANT_FORGET) {
@@ -251,7 +260,8 @@ static bool session_feed(struct session *session, struct span in)
 			continue;
 		}
 
-		enum flushed flushed = session_flush(session, &out);
+		bool keeps = want == SMTP_WANT_INPUT && reads_on;
+		enum flushed flushed = keeps ? FLUSHED : session_flush(session, out);
 		if (flushed == FLUSH_FAILED) {
 			session_close(session);
 			return false;
@@ -274,8 +284,7 @@ static bool session_feed(struct session *session, struct span in)
 			return false;
 		}
 		if (flushed == FLUSH_BLOCKED) {
-			session->state = SESSION_BLOCKED;
-			session_wait(session, EV_WRITE, session->shared->unread);
+			session_block(session);
 			return false;
 		}
 		return true;
@@ -286,10 +295,9 @@ void session_resume(struct session *session)
 {
 	if (session->unsent) {
 		/* Blocked before it began to wait: goes on once that is out. */
-		session->state = SESSION_BLOCKED;
 		if (session->transaction)
 			session->transaction->mx_known = false;
-		session_wait(session, EV_WRITE, session->shared->unread);
+		session_block(session);
 		return;
 	}
 	session->state = SESSION_TALKING;
@@ -298,7 +306,8 @@ void session_resume(struct session *session)
 	size_t len = held_len(session);
 	if (len > 0)
 		memcpy(session->shared->read_buffer, session->held->data, len);
-	session_feed(session, (struct span){session->shared->read_buffer, len});
+	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
 }
 
 /* One command line or body may not take for ever, however steadily its bytes drip. */
@@ -328,13 +337,20 @@ static void session_time_out(struct session *session, const char *what)
 		session_close(session);
 }
 
+/* Octets a second that the provider reads; 0: as fast as they come. */
+static uint64_t session_bandwidth(const struct session *session)
+{
+	const struct provider *provider = session->policy.provider;
+	return provider ? provider->bandwidth : 0;
+}
+
 /* Where the provider reads slowly, rests for as long as what was read takes at its pace. */
 static bool session_rest(struct session *session, size_t octets)
 {
-	const struct provider *provider = session->policy.provider;
-	if (!provider || !provider->bandwidth)
+	uint64_t bandwidth = session_bandwidth(session);
+	if (bandwidth == 0 || octets == 0)
 		return false;
-	uint64_t us = octets * UINT64_C(1000000) / provider->bandwidth;
+	uint64_t us = octets * UINT64_C(1000000) / bandwidth;
 	const struct timeval wait = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
 	session->state = SESSION_PACED;
 	session_wait(session, 0, &wait);
@@ -353,6 +369,8 @@ static size_t session_appetite(const struct session *session, uint64_t unread)
 static void session_read(struct session *session)
 {
 	struct session_shared *shared = session->shared;
+	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	size_t octets = 0;
 	for (int i = 0; i < READS_MAX; i++) {
 		/* An incomplete command comes first, so that the engine sees it whole. */
 		size_t held = held_len(session);
@@ -365,6 +383,7 @@ static void session_read(struct session *session)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n <= 0) {
+			session_flush(session, &out);
 			session_close(session);
 			return;
 		}
@@ -372,19 +391,25 @@ static void session_read(struct session *session)
 			memcpy(shared->read_buffer, session->held->data, held);
 		if (unread > 0)
 			smtp_skip(&session->smtp, (uint64_t)n);
-		if (!session_feed(session, (struct span){shared->read_buffer, unread ? 0 : held + (size_t)n}))
+		/* Less than asked for: there is no more. Behind a chunk the client waits for its reply, too. */
+		bool reads_on = (size_t)n == wanted && (uint64_t)n != unread && i + 1 < READS_MAX;
+		const struct span in = {shared->read_buffer, unread > 0 ? 0 : held + (size_t)n};
+		if (!session_feed(session, in, &out, reads_on))
 			return;
 		/* A command that was completed ends its phase, whatever of the next one is here. */
 		if (held_len(session) < held + (size_t)n &&
 			smtp_waiting(&session->smtp) == SMTP_WAITING_COMMAND)
 			session->phase_since = 0;
-		if (session_rest(session, (size_t)n))
-			return;
-		/* Less than asked for: there is no more. Behind a chunk the client waits for its reply, too. */
-		if ((size_t)n < wanted || (uint64_t)n == unread)
+		octets = (size_t)n;
+		if (!reads_on || session_bandwidth(session) > 0)
 			break;
 	}
-	if (session_overdue(session))
+	enum flushed flushed = session_flush(session, &out);
+	if (flushed == FLUSH_FAILED)
+		session_close(session);
+	else if (flushed == FLUSH_BLOCKED)
+		session_block(session);
+	else if (!session_rest(session, octets) && session_overdue(session))
 		session_time_out(session, "Command or body took too long");
 }
 
@@ -403,8 +428,7 @@ static void session_write(struct session *session)
 	}
 	if (flushed == FLUSH_BLOCKED) {
 		if (session->state == SESSION_DELAYED) {
-			session->state = SESSION_BLOCKED;
-			session_wait(session, EV_WRITE, session->shared->unread);
+			session_block(session);
 		}
 		return;
 	}
@@ -525,7 +549,8 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
 	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
-	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0});
+	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0}, &out, false);
 	return 0;
 }
 
