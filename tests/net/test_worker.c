@@ -366,21 +366,44 @@ START_TEST(unknown_is_accepted_and_counted)
 }
 END_TEST
 
-START_TEST(a_pipelined_group_is_answered_in_one_write)
+/* What one recv() brings of replies to a group that was sent at once. */
+static const char *answer_in_one_write(int fd, const char *group)
 {
-	int fd = dial();
+	static char text[1024];
 	take(fd, 1);
 	put(fd, "EHLO mta.example\r\n");
 	take(fd, 1);
-	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
+	put(fd, group);
 	struct pollfd poll_fd = {fd, POLLIN, 0};
 	ck_assert_int_eq(poll(&poll_fd, 1, 5000), 1);
-	char text[1024];
 	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
 	ck_assert_int_gt(n, 0);
 	text[n] = '\0';
+	return text;
+}
+
+START_TEST(a_pipelined_group_is_answered_in_one_write)
+{
+	int fd = dial();
+	const char *text =
+		answer_in_one_write(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
 	ck_assert(begins(text, "250 "));
 	ck_assert_ptr_nonnull(strstr(text, "\r\n354 "));
+	close(fd);
+}
+END_TEST
+
+/* Also where the chunk is longer than one read. */
+START_TEST(a_group_with_a_chunk_is_answered_in_one_write)
+{
+	static char group[20100] =
+		"MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nBDAT 20000 LAST\r\n";
+	memset(group + strlen(group), 'x', 20000);
+	int fd = dial();
+	const char *text = answer_in_one_write(fd, group);
+	ck_assert(begins(text, "250 2.1.0 "));
+	ck_assert_ptr_nonnull(strstr(text, "\r\n250 2.1.5 "));
+	ck_assert_ptr_nonnull(strstr(text, "\r\n250 2.0.0 "));
 	close(fd);
 }
 END_TEST
@@ -518,6 +541,7 @@ int main(void)
 	tcase_add_test(served, dripping_after_the_goodbye);
 	tcase_add_test(served, half_close_after_a_command);
 	tcase_add_test(served, a_pipelined_group_is_answered_in_one_write);
+	tcase_add_test(served, a_group_with_a_chunk_is_answered_in_one_write);
 	tcase_add_test(served, replies_that_nobody_reads_stop_the_reading);
 	tcase_add_test(served, no_descriptors_no_spin);
 	tcase_add_test(served, many_recipients_are_all_counted);
