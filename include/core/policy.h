@@ -54,30 +54,40 @@ struct policy_mx {
 /* What a reply that comes later repeats of an address, with its NUL; more is cut: a session's memory. */
 #define POLICY_MAILBOX_MAX 64
 
-/* A session's part. Zero but for the first group, which the caller fills before the first decision. */
-struct policy_session {
-	const struct policy *policy;
-	struct policy_state *state;
-	struct in6_addr source, destination; /* IPv4 as v4-mapped */
-	bool diverted;
-	struct span mx_host; /* the host dialled, where it is known; outlives the CONNECT decision alone */
-	struct policy_mx dialled; /* whom destination belongs to; provider NULL where it is unknown */
-
-	/* Private. */
-	const struct provider *provider; /* of the connection: dialled, else the first recipient's; or NULL */
-	struct limit_entry *entry, *site_entry;
-	const struct provider_reply *due; /* to be given when its phase comes */
-	uint64_t id, sender;              /* draws: the session's, the reverse-path's */
-	uint32_t deliveries, asked;
-	bool due_stays;  /* due concerns the connection, not the transaction */
-	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
+/*
+ * What a transaction adds to a session: zeroed memory that the caller lends from a MAIL decision on, until
+ * policy_forget() or the session's end, so that a session without a transaction does not take it.
+ */
+struct policy_transaction {
+	uint64_t sender; /* a draw over the reverse-path */
 	/* What a recipient's address asks for, to be given when its phase comes; code 0: nothing. */
 	struct {
 		uint16_t code;
 		uint8_t phase;
 		char enhanced[12];
 	} forced;
-	char mx_name[64], from[POLICY_MAILBOX_MAX], rcpt[POLICY_MAILBOX_MAX];
+	char from[POLICY_MAILBOX_MAX], rcpt[POLICY_MAILBOX_MAX];
+};
+
+/* A session's part. Zero but for the first group, which the caller fills before the first decision. */
+struct policy_session {
+	const struct policy *policy;
+	struct policy_state *state;
+	struct in6_addr source, destination; /* IPv4 as v4-mapped */
+	const char *mx_name; /* the host dialled, where it is known, else NULL; outlives the session */
+	struct policy_transaction *transaction; /* from MAIL on; else it may be NULL */
+	const struct provider *dialled;         /* whom destination belongs to; NULL where that is unknown */
+	uint64_t dialled_site;
+	bool diverted;
+
+	/* Private. */
+	bool due_stays;  /* due concerns the connection, not the transaction */
+	bool mail_drawn; /* outcomes that come at MAIL have had their chance in this transaction */
+	const struct provider *provider; /* of the connection: dialled, else the first recipient's; or NULL */
+	struct limit_entry *entry, *site_entry;
+	const struct provider_reply *due; /* to be given when its phase comes */
+	uint64_t id;                      /* a draw */
+	uint32_t deliveries, asked;
 };
 
 /* What a decision comes to. */

@@ -137,25 +137,27 @@ struct smtp {
 	/* Valid from SMTP_WANT_DECISION to the next smtp_step(); see enum smtp_phase. */
 	enum smtp_phase phase;
 	bool ehlo; /* the HELO asked about is an EHLO */
-	struct span helo;
-	struct smtp_path path;
+	/* With SMTP_WANT_CLOSE: the client asked for it, nothing of its input is lost. */
+	bool quit;
+	union {
+		struct span helo;
+		struct smtp_path path;
+	};
 	struct smtp_message message;
 	/* MAIL's SIZE parameter in octets, 0 where there was none. */
 	uint64_t declared_size;
-	/* With SMTP_WANT_CLOSE: the client asked for it, nothing of its input is lost. */
-	bool quit;
 
 	/* Private. */
 	const struct smtp_profile *profile;
 	uint64_t chunk_left;   /* octets of the current BDAT chunk still to come */
 	uint32_t line_skipped; /* bytes of a line that is too long, already dropped */
 	uint32_t bad_commands;
-	uint32_t overshoot; /* recipients refused for being too many */
-	uint8_t state;      /* enum smtp_state */
-	uint8_t pending;    /* enum smtp_pending */
-	uint8_t chunk;      /* enum smtp_chunk */
-	uint8_t scan;       /* enum smtp_scan_state */
-	uint8_t flags;      /* of the session: what each of its messages starts with */
+	uint32_t overshoot;  /* recipients refused for being too many */
+	uint8_t state;       /* enum smtp_state */
+	uint8_t pending : 4; /* enum smtp_pending */
+	uint8_t chunk : 4;   /* enum smtp_chunk */
+	uint8_t scan;        /* enum smtp_scan_state */
+	uint8_t flags;       /* of the session: what each of its messages starts with */
 };
 
 /* profile must outlive smtp. No resources are held: there is no smtp_done(). */
@@ -174,6 +176,14 @@ void smtp_init(struct smtp *smtp, const struct smtp_profile *profile);
  * depends on how input was divided, because only that tells that the peer did not wait.
  */
 enum smtp_want smtp_step(struct smtp *smtp, struct span in, size_t *used, struct smtp_out *out);
+
+/*
+ * How many octets come next that the engine does not look at, those of a chunk (BDAT): a caller that does not
+ * either may throw them away unread. smtp_skip() says that so many of them, at most all, have come: as if a step
+ * had been given and had used them. The next step may have no input at all.
+ */
+uint64_t smtp_unread(const struct smtp *smtp);
+void smtp_skip(struct smtp *smtp, uint64_t octets);
 
 /*
  * Answers the decision last asked for; to be called exactly once for each SMTP_WANT_DECISION, with

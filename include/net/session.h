@@ -28,10 +28,16 @@ struct session_limits {
 
 extern const struct session_limits session_limits;
 
-/* Bytes. Two reads for a message of 100 KB, and small enough to stay in the cache between them. */
-#define SESSION_READ_BUFFER (52 * 1024)
+/*
+ * Bytes. Of a body one read takes all that a sender's buffers usually hold: each read less is a system call and an
+ * acknowledgement less. Where commands are awaited a read is small, so that of a chunk (BDAT) behind them little
+ * is copied that could be thrown away in the kernel.
+ */
+#define SESSION_READ_BUFFER  (128 * 1024)
+#define SESSION_READ_COMMAND (8 * 1024)
+#define SESSION_SKIP_MAX     (1024 * 1024)
 /* Input that a session keeps: what one read brought while its replies are unread, and a command before it. */
-#define SESSION_HELD_MAX   (56 * 1024)
+#define SESSION_HELD_MAX   (SESSION_READ_BUFFER + 4 * 1024)
 #define SESSION_OUT_BUFFER (32 * 1024)
 
 LIST_HEAD(session_list, session);

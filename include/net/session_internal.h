@@ -29,27 +29,37 @@ struct session_recipient {
 	uint32_t domain, provider;
 };
 
+/* From MAIL to the end of data, RSET or the like: so that who is idle takes little memory. */
+struct session_transaction {
+	struct policy_transaction policy;
+	struct resolver_question *question;
+	struct policy_mx mx; /* the answer to it, once */
+	char *asked;         /* the recipient's mailbox meanwhile */
+	uint32_t recipient_count, recipient_cap;
+	struct session_recipient *recipients; /* the accepted ones */
+	struct session_recipient recipients_inline[RECIPIENTS_INLINE];
+	bool refused_4xx, refused_5xx;
+	bool mx_known;
+};
+
+/* Bytes that wait. */
+struct session_bytes {
+	uint32_t len;
+	char data[];
+};
+
 struct session {
 	struct smtp smtp;
 	struct event event;
 	LIST_ENTRY(session) link;
 	struct session_shared *shared;
 	struct policy_session policy;
-	struct resolver_question *question;
-	struct policy_mx mx; /* the answer to it, once */
-	char *asked;         /* the recipient's mailbox meanwhile */
-	char *held;          /* input that waits: an incomplete command, or all of it while blocked */
-	char *unsent;
-	uint32_t held_len;
-	uint32_t unsent_len;
+	struct session_transaction *transaction; /* NULL: none; one of MAIL that was refused may stay */
+	struct session_bytes *held;   /* input: an incomplete command, or all of it while blocked; or NULL */
+	struct session_bytes *unsent; /* or NULL */
 	uint32_t destination, source; /* rows */
-	uint32_t recipient_count, recipient_cap;
-	struct session_recipient *recipients; /* the accepted ones */
-	struct session_recipient recipients_inline[RECIPIENTS_INLINE];
-	time_t phase_since; /* of the command or body under way; 0 = none is */
+	uint32_t phase_since;         /* seconds; of the command or body under way; 0 = none is */
 	enum session_state state : 8;
-	bool refused_4xx : 1, refused_5xx : 1; /* in this transaction */
-	bool mx_known : 1;
 };
 
 /* What a decision does to the session. */
@@ -77,10 +87,15 @@ void session_resume(struct session *session);
 /* Milliseconds of the monotonic clock that limits are held against; coarse: 4 ms, and next to nothing to ask. */
 uint64_t session_clock_ms(void);
 
+/* The transaction's memory, begun where there is none yet. NULL when out of memory. */
+struct session_transaction *session_transaction_begin(struct session *session);
+/* Frees it. */
+void session_transaction_end(struct session *session);
+
 /* The row of a domain in the table. */
 uint32_t session_domain_row(struct session *session, struct span domain);
 
-/* Keeps an accepted recipient until the end of data. False when out of memory. */
+/* Keeps an accepted recipient of the transaction until the end of data. False when out of memory. */
 bool session_keep_recipient(struct session *session, struct session_recipient recipient);
 
 /* Counting: always before the reply that tells the sender is sent, so that nothing sent is uncounted. */

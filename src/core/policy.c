@@ -77,6 +77,18 @@ static uint64_t entry_key(const struct in6_addr *source, const struct provider *
 	return draw_name(draw_bytes(FOR_CONNECTIONS, address_bytes(source)), span_of(provider->name));
 }
 
+static const struct policy_transaction *transaction_of(const struct policy_session *session)
+{
+	static const struct policy_transaction none;
+	return session->transaction ? session->transaction : &none;
+}
+
+/* Who this is to the client. */
+static struct span mx_name(const struct policy_session *session)
+{
+	return span_of(session->mx_name ? session->mx_name : session->policy->profile.hostname);
+}
+
 struct source_text {
 	char text[INET6_ADDRSTRLEN];
 };
@@ -104,10 +116,10 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 	const struct source_text ip = source_text(session);
 	const struct reply_facts facts = {
 		.ip = span_of(ip.text),
-		.from = span_of(session->from),
+		.from = span_of(transaction_of(session)->from),
 		.rcpt = rcpt,
 		.domain = at < rcpt.len ? span_from(rcpt, rcpt.len - at) : (struct span){"", 0},
-		.mx = span_of(session->mx_name),
+		.mx = mx_name(session),
 		.id = {id, 16},
 		.date = span_of(today),
 	};
@@ -119,7 +131,8 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 static void give(struct policy_session *session, struct policy_verdict *verdict,
 	const struct provider_reply *reply, const struct smtp *smtp, const char *today)
 {
-	struct span rcpt = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(session->rcpt);
+	struct span rcpt =
+		smtp->phase == SMTP_PHASE_RCPT ? smtp->path.mailbox : span_of(transaction_of(session)->rcpt);
 	give_text(session, verdict, reply->code, reply->enhanced, reply->text, rcpt, today);
 	verdict->from = reply;
 	verdict->kind = reply->kind;
@@ -229,16 +242,11 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 {
 	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
 	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
-	struct span name =
-		session->mx_host.len ? session->mx_host : span_of(session->policy->profile.hostname);
-	size_t len = name.len < sizeof(session->mx_name) ? name.len : sizeof(session->mx_name) - 1;
-	memcpy(session->mx_name, name.data, len);
-	session->mx_name[len] = '\0';
 
-	const struct provider *provider = session->dialled.provider;
+	const struct provider *provider = session->dialled;
 	const struct provider_reply *now = NULL;
 	if (provider)
-		now = count_connection(session, provider, session->dialled.site, smtp, now_ms);
+		now = count_connection(session, provider, session->dialled_site, smtp, now_ms);
 	provider = provider_of(session);
 	uint64_t draw = draw_next(session, FOR_FAULT);
 	if (now)
@@ -284,16 +292,19 @@ static bool decide_forced(
 		return false;
 	if (forced.accept)
 		return true;
+	struct policy_transaction *transaction = session->transaction;
 	/* Of several that ask for later, the earliest phase is the one that can be heard. */
-	if (forced.phase > smtp->phase && session->forced.code && session->forced.phase <= forced.phase)
+	if (forced.phase > smtp->phase && transaction->forced.code &&
+		transaction->forced.phase <= forced.phase)
 		return true;
 	if (forced.phase > smtp->phase) {
 		size_t len = forced.reply.enhanced.len;
-		session->forced.code = (uint16_t)forced.reply.code;
-		session->forced.phase = (uint8_t)forced.phase;
-		memcpy(session->forced.enhanced, forced.reply.enhanced.data,
-			len < sizeof(session->forced.enhanced) ? len : 0);
-		session->forced.enhanced[len < sizeof(session->forced.enhanced) ? len : 0] = '\0';
+		if (len >= sizeof(transaction->forced.enhanced))
+			len = 0;
+		transaction->forced.code = (uint16_t)forced.reply.code;
+		transaction->forced.phase = (uint8_t)forced.phase;
+		memcpy(transaction->forced.enhanced, forced.reply.enhanced.data, len);
+		transaction->forced.enhanced[len] = '\0';
 		return true;
 	}
 	size_t len =
@@ -309,10 +320,12 @@ static bool decide_forced(
 static bool decide_remembered(
 	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
 {
-	if (session->forced.code == 0 || session->forced.phase > smtp->phase || smtp->phase < SMTP_PHASE_DATA)
+	const struct policy_transaction *transaction = transaction_of(session);
+	if (transaction->forced.code == 0 || transaction->forced.phase > smtp->phase ||
+		smtp->phase < SMTP_PHASE_DATA)
 		return false;
-	verdict->storage = (struct smtp_reply){session->forced.code, span_of(session->forced.enhanced),
-		span_of("As a recipient's address asks")};
+	verdict->storage = (struct smtp_reply){transaction->forced.code,
+		span_of(transaction->forced.enhanced), span_of("As a recipient's address asks")};
 	verdict->reply = &verdict->storage;
 	return true;
 }
@@ -335,7 +348,7 @@ static const struct provider_reply *decide_mail(
 		return breach(session, provider, PROVIDER_MESSAGE_RATE, smtp, now_ms);
 	if (smtp->phase != SMTP_PHASE_MAIL)
 		return NULL;
-	return put_due(session, policy_outcome_mail(session, session->sender), false, smtp);
+	return put_due(session, policy_outcome_mail(session, session->transaction->sender), false, smtp);
 }
 
 /*
@@ -345,16 +358,15 @@ static const struct provider_reply *decide_mail(
  */
 static bool is_mismatch(const struct policy_session *session, const struct policy_mx *mx)
 {
-	const struct policy_mx *dialled = &session->dialled;
-	if (!session->diverted || !dialled->provider || !mx->answer || mx->answer->status != MX_FOUND ||
+	if (!session->diverted || !session->dialled || !mx->answer || mx->answer->status != MX_FOUND ||
 		mx->answer->partial)
 		return false;
-	if (mx->provider == dialled->provider && mx->provider->index != 0)
+	if (mx->provider == session->dialled && mx->provider->index != 0)
 		return false;
 	struct sockaddr_storage address = {0};
 	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = session->destination};
 	memcpy(&address, &six, sizeof(six));
-	return mx->site != dialled->site && !mx_has_address(mx->answer, &address);
+	return mx->site != session->dialled_site && !mx_has_address(mx->answer, &address);
 }
 
 static const struct provider_reply *decide_rcpt(
@@ -365,14 +377,14 @@ static const struct provider_reply *decide_rcpt(
 	/* In the words of the server that was dialled: whose the recipient is, it does not know. */
 	if (policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT && is_mismatch(session, mx))
 		return put_due(session,
-			words_for(session, session->dialled.provider, PROVIDER_MISMATCH,
-				draw_next(session, FOR_REPLY)),
+			words_for(
+				session, session->dialled, PROVIDER_MISMATCH, draw_next(session, FOR_REPLY)),
 			false, smtp);
 	const struct provider_limits *limits = &provider->limits;
 	if (limits->recipients_per_message && smtp->message.recipients >= limits->recipients_per_message)
 		return breach(session, provider, PROVIDER_RECIPIENTS, smtp, now_ms);
 
-	uint64_t key = draw_name(session->sender, smtp->path.mailbox);
+	uint64_t key = draw_name(session->transaction->sender, smtp->path.mailbox);
 	if (provider->greylist_s) {
 		uint64_t triplet = draw_bytes(draw_number(key, FOR_TRIPLET), source_bytes(session));
 		uint64_t first = attempt_first_seen(session->state->attempts, triplet, now_ms);
@@ -449,8 +461,9 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 		return;
 	}
 	if (smtp->phase == SMTP_PHASE_MAIL) {
-		session->sender = draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
-		keep_mailbox(session->from, smtp->path.mailbox);
+		session->transaction->sender =
+			draw_name(draw_for(session, FOR_SENDER, 0), smtp->path.mailbox);
+		keep_mailbox(session->transaction->from, smtp->path.mailbox);
 	}
 	verdict->provider = smtp->phase == SMTP_PHASE_RCPT ? mx->provider : provider_of(session);
 	if (decide_injected(session, smtp, now_ms, today, verdict))
@@ -464,7 +477,7 @@ static void decide_smart(struct policy_session *session, const struct smtp *smtp
 	}
 	/* What is said later of the transaction names the recipient that it is said for. */
 	if (smtp->phase == SMTP_PHASE_RCPT && (!session->due || session->due_stays))
-		keep_mailbox(session->rcpt, smtp->path.mailbox);
+		keep_mailbox(session->transaction->rcpt, smtp->path.mailbox);
 	if (decide_forced(session, smtp, verdict) || decide_remembered(session, smtp, verdict))
 		return;
 	switch (smtp->phase) {
@@ -531,8 +544,8 @@ void policy_forget(struct policy_session *session)
 {
 	if (!session->due_stays)
 		session->due = NULL;
-	session->forced.code = 0;
-	session->from[0] = session->rcpt[0] = '\0';
+	if (session->transaction)
+		*session->transaction = (struct policy_transaction){0};
 }
 
 void policy_session_done(struct policy_session *session, uint64_t now_ms)

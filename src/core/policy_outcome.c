@@ -57,7 +57,7 @@ static const struct provider_reply *draw_between(const struct provider *provider
 const struct provider_reply *policy_outcome_mail(struct policy_session *session, uint64_t sender)
 {
 	/* By the destination alone: what a connection carried before must not matter. */
-	const struct provider *provider = session->dialled.provider;
+	const struct provider *provider = session->dialled;
 	session->mail_drawn = provider != NULL;
 	struct odds odds = provider ? odds_at_mail(provider) : (struct odds){0, 0};
 	if (odds.bounce + odds.defer == 0)
@@ -82,7 +82,7 @@ const struct provider_reply *policy_outcome_rcpt(
 	const struct policy_session *session, const struct provider *provider, uint64_t key)
 {
 	uint32_t bounce = provider->bounce_ppm, defer = provider->defer_ppm;
-	bool after_mail = session->mail_drawn && provider == session->dialled.provider;
+	bool after_mail = session->mail_drawn && provider == session->dialled;
 	if (after_mail) {
 		struct odds had = odds_at_mail(provider);
 		bounce = part_left(bounce, had.bounce, had);

@@ -58,12 +58,22 @@ static bool read_body(struct smtp *smtp, struct span in, size_t *used)
 	return true;
 }
 
+uint64_t smtp_unread(const struct smtp *smtp)
+{
+	return smtp->chunk == SMTP_CHUNK_NONE ? 0 : smtp->chunk_left;
+}
+
+void smtp_skip(struct smtp *smtp, uint64_t octets)
+{
+	smtp->chunk_left -= octets;
+	if (smtp->chunk != SMTP_CHUNK_REFUSED)
+		smtp->message.octets += octets;
+}
+
 static bool read_chunk(struct smtp *smtp, struct span in, size_t *used, struct smtp_out *out)
 {
 	*used = in.len < smtp->chunk_left ? in.len : (size_t)smtp->chunk_left;
-	smtp->chunk_left -= *used;
-	if (smtp->chunk != SMTP_CHUNK_REFUSED)
-		smtp->message.octets += *used;
+	smtp_skip(smtp, *used);
 	if (smtp->chunk_left)
 		return false;
 	const struct smtp_reply *reply = smtp_command_chunk_done(smtp);

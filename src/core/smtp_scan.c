@@ -79,45 +79,69 @@ static ALWAYS_INLINE unsigned scan_block(
 }
 
 /*
- * What scan_block() would find in a block: nothing in nearly every one. Each LF stands behind a CR, each CR before
- * an LF, and there is no NUL and no dot at a line's start.
+ * Nearly all of every body is plain: no byte of it needs a look of its own. That is asked of a whole stride at
+ * once, with vectors that the compiler makes of whatever the machine has.
  */
-static ALWAYS_INLINE uint64_t odd_in(struct marks marks, uint64_t cr_before, uint64_t line_start)
-{
-	return (marks.lf ^ (marks.cr << 1 | cr_before)) | marks.nul |
-	       (marks.dot & (marks.lf << 1 | line_start));
-}
+#define STRIDE 256
 
-/* look is one machine's way to look at a block, inlined into a loop of its own. */
-static ALWAYS_INLINE size_t scan_with(struct marks (*look)(const char *block), enum smtp_scan_state *state,
-	struct span in, struct smtp_message *message)
+typedef uint8_t vector16 __attribute__((vector_size(16)));
+typedef uint8_t vector32 __attribute__((vector_size(32)));
+
+/*
+ * Defines a function that tells whether, in the STRIDE bytes at `at`, each LF stands behind a CR and each CR (from
+ * at[-1] to the last but one) before an LF, and there is no NUL and no dot behind an LF.
+ */
+#define DEFINE_PLAIN(name, vector)                                              \
+	static inline bool name(const char *at)                                 \
+	{                                                                       \
+		vector odd = {0};                                               \
+		for (unsigned i = 0; i < STRIDE; i += sizeof(vector)) {         \
+			vector here, before;                                    \
+			memcpy(&here, at + i, sizeof(vector));                  \
+			memcpy(&before, at + i - 1, sizeof(vector));            \
+			odd |= (vector)((before == '\r') ^ (here == '\n'));     \
+			odd |= (vector)((before == '\n') & (here == '.'));      \
+			odd |= (vector)(here == '\0');                          \
+		}                                                               \
+		uint64_t words[sizeof(vector) / sizeof(uint64_t)], any = 0;     \
+		memcpy(words, &odd, sizeof(words));                             \
+		for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) \
+			any |= words[i];                                        \
+		return any == 0;                                                \
+	}
+
+/* How one machine looks at a block, and at a stride; inlined into a loop of its own. */
+struct machine {
+	struct marks (*look)(const char *block);
+	bool (*plain)(const char *at);
+};
+
+static ALWAYS_INLINE size_t scan_with(
+	struct machine machine, enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
 	struct carry carry = carry_of(*state);
 	struct smtp_message sum = {0};
 	bool ended = false;
-	size_t at = 0;
-	/* Two blocks at a time: what there is to do beside the looking costs half. */
-	while (!ended && in.len - at >= 2 * BLOCK) {
-		struct marks one = look(in.data + at), two = look(in.data + at + BLOCK);
-		uint64_t odd = odd_in(one, carry.cr, carry.line_start) |
-			       odd_in(two, one.cr >> (BLOCK - 1), one.lf >> (BLOCK - 1)) | carry.dot |
-			       carry.dot_cr;
-		if (__builtin_expect(odd != 0, 0)) {
-			at += scan_block(one, BLOCK, &carry, &sum, &ended);
+	size_t at = 0, careful_to = BLOCK; /* at[-1] is known from the second block on */
+	while (!ended && in.len - at >= BLOCK) {
+		if (at < careful_to || carry.dot | carry.dot_cr || in.len - at < STRIDE) {
+			at += scan_block(machine.look(in.data + at), BLOCK, &carry, &sum, &ended);
 			continue;
 		}
-		carry.cr = two.cr >> (BLOCK - 1);
-		carry.line_start = two.lf >> (BLOCK - 1);
-		sum.octets += 2 * BLOCK;
-		at += 2 * BLOCK;
+		if (!machine.plain(in.data + at)) {
+			careful_to = at + STRIDE;
+			continue;
+		}
+		at += STRIDE;
+		sum.octets += STRIDE;
+		carry.cr = in.data[at - 1] == '\r';
+		carry.line_start = in.data[at - 1] == '\n';
 	}
-	if (!ended && in.len - at >= BLOCK)
-		at += scan_block(look(in.data + at), BLOCK, &carry, &sum, &ended);
 	if (!ended && at < in.len) {
 		char block[BLOCK] = {0};
 		unsigned len = (unsigned)(in.len - at);
 		memcpy(block, in.data + at, len);
-		at += scan_block(look(block), len, &carry, &sum, &ended);
+		at += scan_block(machine.look(block), len, &carry, &sum, &ended);
 	}
 	message->octets += sum.octets;
 	message->flags |= sum.flags;
@@ -157,9 +181,11 @@ static inline struct marks marks_portable(const char *block)
 	};
 }
 
+DEFINE_PLAIN(plain_portable, vector16)
+
 static size_t scan_portable(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	return scan_with(marks_portable, state, in, message);
+	return scan_with((struct machine){marks_portable, plain_portable}, state, in, message);
 }
 
 #if defined(__x86_64__)
@@ -190,7 +216,7 @@ static inline struct marks marks_sse2(const char *block)
 
 static size_t scan_sse2(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	return scan_with(marks_sse2, state, in, message);
+	return scan_with((struct machine){marks_sse2, plain_portable}, state, in, message);
 }
 
 #define TARGET_AVX2 __attribute__((target("avx2")))
@@ -220,33 +246,27 @@ TARGET_AVX2 static inline struct marks marks_avx2(const char *block)
 	};
 }
 
+TARGET_AVX2 DEFINE_PLAIN(plain_avx2, vector32)
+
 TARGET_AVX2 static size_t scan_avx2(enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	return scan_with(marks_avx2, state, in, message);
+	return scan_with((struct machine){marks_avx2, plain_avx2}, state, in, message);
 }
 
-#define TARGET_AVX512 __attribute__((target("avx512bw")))
+/* The same with three operands an instruction, where that saves a tenth. */
+#define TARGET_AVX512 __attribute__((target("avx512bw,avx512vl")))
 
 static bool usable_avx512(void)
 {
-	return __builtin_cpu_supports("avx512bw");
+	return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 
-TARGET_AVX512 static inline struct marks marks_avx512(const char *block)
-{
-	__m512i v = _mm512_loadu_si512(block);
-	return (struct marks){
-		.cr = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r')),
-		.lf = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')),
-		.dot = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('.')),
-		.nul = _mm512_cmpeq_epi8_mask(v, _mm512_setzero_si512()),
-	};
-}
+TARGET_AVX512 DEFINE_PLAIN(plain_avx512, vector32)
 
 TARGET_AVX512 static size_t scan_avx512(
 	enum smtp_scan_state *state, struct span in, struct smtp_message *message)
 {
-	return scan_with(marks_avx512, state, in, message);
+	return scan_with((struct machine){marks_avx2, plain_avx512}, state, in, message);
 }
 
 #endif

@@ -26,11 +26,11 @@ const struct session_limits session_limits = {
 
 static void session_ready(evutil_socket_t fd, short what, void *arg);
 
-static time_t now(const struct session *session)
+static uint32_t now(const struct session *session)
 {
 	struct timeval tv;
 	event_base_gettimeofday_cached(session->shared->base, &tv);
-	return tv.tv_sec;
+	return (uint32_t)tv.tv_sec;
 }
 
 /* The byte stream under the session: TLS takes its place here. */
@@ -38,6 +38,12 @@ static time_t now(const struct session *session)
 static ssize_t stream_receive(struct session *session, char *data, size_t size)
 {
 	return recv(event_get_fd(&session->event), data, size, 0);
+}
+
+/* Takes up to len bytes and throws them away: the kernel need not even copy them. */
+static ssize_t stream_discard(struct session *session, size_t len)
+{
+	return recv(event_get_fd(&session->event), NULL, len, MSG_TRUNC);
 }
 
 static ssize_t stream_send(struct session *session, const char *data, size_t len)
@@ -48,20 +54,17 @@ static ssize_t stream_send(struct session *session, const char *data, size_t len
 static void session_close(struct session *session)
 {
 	struct stats_block *block = session->shared->block;
-	if (session->recipient_count > 0)
+	if (session->transaction && session->transaction->recipient_count > 0)
 		stats_add(block, STATS_MESSAGES_ABORTED, 1);
 	session_count_forgotten(session);
 	stats_add(block, STATS_CONNECTIONS_CLOSED, 1);
 	event_del(&session->event);
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
-	if (session->question)
-		resolver_forget(session->question);
+	session_transaction_end(session);
 	policy_session_done(&session->policy, session_clock_ms());
 	policy_unref(session->policy.policy);
-	free(session->asked);
-	if (session->recipients != session->recipients_inline)
-		free(session->recipients);
+	free((char *)session->policy.mx_name);
 	free(session->held);
 	free(session->unsent);
 	free(session);
@@ -76,19 +79,34 @@ static void session_wait(struct session *session, short what, const struct timev
 	event_add(&session->event, timeout);
 }
 
+/* A copy of bytes, NULL for none. False when out of memory. */
+static bool bytes_copy(struct session_bytes **copy, struct span bytes)
+{
+	*copy = NULL;
+	if (bytes.len == 0)
+		return true;
+	*copy = malloc(sizeof(**copy) + bytes.len);
+	if (!*copy)
+		return false;
+	(*copy)->len = (uint32_t)bytes.len;
+	memcpy((*copy)->data, bytes.data, bytes.len);
+	return true;
+}
+
+static size_t held_len(const struct session *session)
+{
+	return session->held ? session->held->len : 0;
+}
+
 /* Keeps in for later. `in` may lie in the old held. False when out of memory. */
 static bool session_hold(struct session *session, struct span in)
 {
-	char *old = session->held, *copy = NULL;
-	if (in.len > 0) {
-		copy = malloc(in.len);
-		if (!copy)
-			return false;
-		memcpy(copy, in.data, in.len);
+	struct session_bytes *old = session->held;
+	if (!bytes_copy(&session->held, in)) {
+		session->held = old;
+		return false;
 	}
 	free(old);
-	session->held = copy;
-	session->held_len = (uint32_t)in.len;
 	return true;
 }
 
@@ -112,13 +130,8 @@ static enum flushed session_flush(struct session *session, struct smtp_out *out)
 		sent += (size_t)n;
 	}
 	size_t left = out->len - sent;
-	if (left > 0) {
-		session->unsent = malloc(left);
-		if (!session->unsent)
-			return FLUSH_FAILED;
-		memcpy(session->unsent, out->data + sent, left);
-		session->unsent_len = (uint32_t)left;
-	}
+	if (left > 0 && !bytes_copy(&session->unsent, (struct span){out->data + sent, left}))
+		return FLUSH_FAILED;
 	out->len = 0;
 	return left > 0 ? FLUSH_BLOCKED : FLUSHED;
 }
@@ -175,11 +188,8 @@ static bool session_delay(
 	struct session *session, const struct session_decision *decision, struct smtp_out *out)
 {
 	size_t len = out->len - decision->reply_at;
-	session->unsent = malloc(len);
-	if (!session->unsent)
+	if (!bytes_copy(&session->unsent, (struct span){out->data + decision->reply_at, len}))
 		return false;
-	memcpy(session->unsent, out->data + decision->reply_at, len);
-	session->unsent_len = (uint32_t)len;
 	out->len = decision->reply_at;
 	return true;
 }
@@ -191,13 +201,11 @@ static bool session_delay(
 static void session_stop(struct session *session, const struct session_decision *decision, struct span in,
 	struct smtp_out *out)
 {
-	char *delayed = NULL;
-	uint32_t delayed_len = 0;
+	struct session_bytes *delayed = NULL;
 	bool kept = session_hold(session, in);
 	if (kept && decision->decided == SESSION_DELAYS) {
 		kept = session_delay(session, decision, out);
 		delayed = session->unsent;
-		delayed_len = session->unsent_len;
 		session->unsent = NULL;
 	}
 	enum flushed flushed = kept ? session_flush(session, out) : FLUSH_FAILED;
@@ -216,34 +224,44 @@ static void session_stop(struct session *session, const struct session_decision 
 		return;
 	}
 	session->unsent = delayed;
-	session->unsent_len = delayed_len;
 	session->state = SESSION_DELAYED;
 	const struct timeval wait = {decision->delay_ms / 1000, decision->delay_ms % 1000 * 1000};
 	session_wait(session, 0, &wait);
 }
 
-/* Feeds the engine. Returns false when the session was closed or must not read on for now. */
-static bool session_feed(struct session *session, struct span in)
+/* Reads nothing until the client has read what it was told. */
+static void session_block(struct session *session)
 {
-	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session->state = SESSION_BLOCKED;
+	session_wait(session, EV_WRITE, session->shared->unread);
+}
+
+/*
+ * Feeds the engine. Returns false when the session was closed or must not read on for now. Otherwise, where the
+ * caller reads on, replies may be left in out, to go with those to what it reads: a write is dear.
+ */
+static bool session_feed(struct session *session, struct span in, struct smtp_out *out, bool reads_on)
+{
 	for (;;) {
 		size_t used;
-		enum smtp_want want = smtp_step(&session->smtp, in, &used, &out);
+		enum smtp_want want = smtp_step(&session->smtp, in, &used, out);
 		in = span_from(in, used);
 		if (want == SMTP_WANT_DECISION) {
-			struct session_decision decision = session_decide(session, &out);
+			struct session_decision decision = session_decide(session, out);
 			if (decision.decided == SESSION_GOES_ON)
 				continue;
-			session_stop(session, &decision, in, &out);
+			session_stop(session, &decision, in, out);
 			return false;
 		}
 		if (want == SMTP_WANT_FORGET) {
 			session_count_forgotten(session);
 			policy_forget(&session->policy);
+			session_transaction_end(session);
 			continue;
 		}
 
-		enum flushed flushed = session_flush(session, &out);
+		bool keeps = want == SMTP_WANT_INPUT && reads_on;
+		enum flushed flushed = keeps ? FLUSHED : session_flush(session, out);
 		if (flushed == FLUSH_FAILED) {
 			session_close(session);
 			return false;
@@ -261,13 +279,12 @@ static bool session_feed(struct session *session, struct span in)
 			continue;
 
 		/* SMTP_WANT_INPUT, or blocked: what is left waits. */
-		if (!(in.len == 0 && session->held_len == 0) && !session_hold(session, in)) {
+		if (!(in.len == 0 && !session->held) && !session_hold(session, in)) {
 			session_close(session);
 			return false;
 		}
 		if (flushed == FLUSH_BLOCKED) {
-			session->state = SESSION_BLOCKED;
-			session_wait(session, EV_WRITE, session->shared->unread);
+			session_block(session);
 			return false;
 		}
 		return true;
@@ -276,31 +293,33 @@ static bool session_feed(struct session *session, struct span in)
 
 void session_resume(struct session *session)
 {
-	if (session->unsent_len > 0) {
+	if (session->unsent) {
 		/* Blocked before it began to wait: goes on once that is out. */
-		session->state = SESSION_BLOCKED;
-		session->mx_known = false;
-		session_wait(session, EV_WRITE, session->shared->unread);
+		if (session->transaction)
+			session->transaction->mx_known = false;
+		session_block(session);
 		return;
 	}
 	session->state = SESSION_TALKING;
 	session_wait(session, EV_READ, session->shared->idle);
 	/* The engine goes on where it stopped. */
-	size_t len = session->held_len;
+	size_t len = held_len(session);
 	if (len > 0)
-		memcpy(session->shared->read_buffer, session->held, len);
-	session_feed(session, (struct span){session->shared->read_buffer, len});
+		memcpy(session->shared->read_buffer, session->held->data, len);
+	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
 }
 
 /* One command line or body may not take for ever, however steadily its bytes drip. */
 static bool session_overdue(struct session *session)
 {
 	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
-	if (!body && session->held_len == 0)
+	if (!body && !session->held)
 		return false;
 	if (session->phase_since == 0)
 		session->phase_since = now(session);
-	return now(session) - session->phase_since > (body ? session_limits.data : session_limits.command);
+	return now(session) - session->phase_since >
+	       (uint32_t)(body ? session_limits.data : session_limits.command);
 }
 
 static void session_time_out(struct session *session, const char *what)
@@ -318,57 +337,89 @@ static void session_time_out(struct session *session, const char *what)
 		session_close(session);
 }
 
+/* Octets a second that the provider reads; 0: as fast as they come. */
+static uint64_t session_bandwidth(const struct session *session)
+{
+	const struct provider *provider = session->policy.provider;
+	return provider ? provider->bandwidth : 0;
+}
+
 /* Where the provider reads slowly, rests for as long as what was read takes at its pace. */
 static bool session_rest(struct session *session, size_t octets)
 {
-	const struct provider *provider = session->policy.provider;
-	if (!provider || !provider->bandwidth)
+	uint64_t bandwidth = session_bandwidth(session);
+	if (bandwidth == 0 || octets == 0)
 		return false;
-	uint64_t us = octets * UINT64_C(1000000) / provider->bandwidth;
+	uint64_t us = octets * UINT64_C(1000000) / bandwidth;
 	const struct timeval wait = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
 	session->state = SESSION_PACED;
 	session_wait(session, 0, &wait);
 	return true;
 }
 
+/* How much to take at a time, where `unread` octets come next that nobody looks at. */
+static size_t session_appetite(const struct session *session, uint64_t unread)
+{
+	if (unread > 0)
+		return unread < SESSION_SKIP_MAX ? (size_t)unread : SESSION_SKIP_MAX;
+	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
+	return body ? SESSION_READ_BUFFER : SESSION_READ_COMMAND;
+}
+
 static void session_read(struct session *session)
 {
 	struct session_shared *shared = session->shared;
+	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	size_t octets = 0;
 	for (int i = 0; i < READS_MAX; i++) {
 		/* An incomplete command comes first, so that the engine sees it whole. */
-		size_t held = session->held_len;
-		ssize_t n = stream_receive(session, shared->read_buffer + held, SESSION_READ_BUFFER);
+		size_t held = held_len(session);
+		uint64_t unread = held > 0 ? 0 : smtp_unread(&session->smtp);
+		size_t wanted = session_appetite(session, unread);
+		ssize_t n = unread > 0 ? stream_discard(session, wanted)
+				       : stream_receive(session, shared->read_buffer + held, wanted);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n <= 0) {
+			session_flush(session, &out);
 			session_close(session);
 			return;
 		}
 		if (held > 0)
-			memcpy(shared->read_buffer, session->held, held);
-		if (!session_feed(session, (struct span){shared->read_buffer, held + (size_t)n}))
+			memcpy(shared->read_buffer, session->held->data, held);
+		if (unread > 0)
+			smtp_skip(&session->smtp, (uint64_t)n);
+		/* Less than asked for: there is no more. Behind a chunk the client waits for its reply, too. */
+		bool reads_on = (size_t)n == wanted && (uint64_t)n != unread && i + 1 < READS_MAX;
+		const struct span in = {shared->read_buffer, unread > 0 ? 0 : held + (size_t)n};
+		if (!session_feed(session, in, &out, reads_on))
 			return;
 		/* A command that was completed ends its phase, whatever of the next one is here. */
-		if (session->held_len < held + (size_t)n &&
+		if (held_len(session) < held + (size_t)n &&
 			smtp_waiting(&session->smtp) == SMTP_WAITING_COMMAND)
 			session->phase_since = 0;
-		if (session_rest(session, (size_t)n))
-			return;
-		if (n < SESSION_READ_BUFFER)
+		octets = (size_t)n;
+		if (!reads_on || session_bandwidth(session) > 0)
 			break;
 	}
-	if (session_overdue(session))
+	enum flushed flushed = session_flush(session, &out);
+	if (flushed == FLUSH_FAILED)
+		session_close(session);
+	else if (flushed == FLUSH_BLOCKED)
+		session_block(session);
+	else if (!session_rest(session, octets) && session_overdue(session))
 		session_time_out(session, "Command or body took too long");
 }
 
 static void session_write(struct session *session)
 {
-	struct smtp_out out = {session->unsent, session->unsent_len, session->unsent_len};
-	char *unsent = session->unsent;
+	struct session_bytes *unsent = session->unsent;
+	struct smtp_out out = {0};
+	if (unsent)
+		out = (struct smtp_out){unsent->data, unsent->len, unsent->len};
 	session->unsent = NULL;
-	session->unsent_len = 0;
 	enum flushed flushed = session_flush(session, &out);
 	free(unsent);
 	if (flushed == FLUSH_FAILED) {
@@ -377,8 +428,7 @@ static void session_write(struct session *session)
 	}
 	if (flushed == FLUSH_BLOCKED) {
 		if (session->state == SESSION_DELAYED) {
-			session->state = SESSION_BLOCKED;
-			session_wait(session, EV_WRITE, session->shared->unread);
+			session_block(session);
 		}
 		return;
 	}
@@ -402,10 +452,10 @@ static void session_drain(struct session *session)
 		}
 	}
 	/* Each byte begins the time-out anew: a client that drips may not stay for ever. */
-	time_t limit = session->state == SESSION_LINGERING ? session_limits.linger
-		       : session->state == SESSION_HANGING ? session_limits.hang
-							   : (time_t)session->policy.provider->slow_close_s;
-	if (now(session) - session->phase_since > limit)
+	int limit = session->state == SESSION_LINGERING ? session_limits.linger
+		    : session->state == SESSION_HANGING ? session_limits.hang
+							: (int)session->policy.provider->slow_close_s;
+	if (now(session) - session->phase_since > (uint32_t)limit)
 		session_close(session);
 }
 
@@ -483,8 +533,6 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		.destination = address_mapped(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
-	session->recipients = session->recipients_inline;
-	session->recipient_cap = RECIPIENTS_INLINE;
 	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
 	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
 	stats_add(block, STATS_CONNECTIONS, 1);
@@ -500,8 +548,9 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	event_add(&session->event, shared->idle);
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
-	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_BUFFER);
-	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0});
+	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
+	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0}, &out, false);
 	return 0;
 }
 

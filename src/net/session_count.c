@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "resolver.h"
 #include "session_internal.h"
 
 /* Where an outcome is counted, by the reply code's class. */
@@ -32,21 +33,52 @@ uint32_t session_domain_row(struct session *session, struct span domain)
 	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
 }
 
+struct session_transaction *session_transaction_begin(struct session *session)
+{
+	struct session_transaction *transaction = session->transaction;
+	if (transaction)
+		return transaction;
+	transaction = calloc(1, sizeof(*transaction));
+	if (!transaction)
+		return NULL;
+	transaction->recipients = transaction->recipients_inline;
+	transaction->recipient_cap = RECIPIENTS_INLINE;
+	session->transaction = transaction;
+	session->policy.transaction = &transaction->policy;
+	return transaction;
+}
+
+void session_transaction_end(struct session *session)
+{
+	struct session_transaction *transaction = session->transaction;
+	if (!transaction)
+		return;
+	if (transaction->question)
+		resolver_forget(transaction->question);
+	if (transaction->recipients != transaction->recipients_inline)
+		free(transaction->recipients);
+	free(transaction->asked);
+	free(transaction);
+	session->transaction = NULL;
+	session->policy.transaction = NULL;
+}
+
 bool session_keep_recipient(struct session *session, struct session_recipient recipient)
 {
-	if (session->recipient_count == session->recipient_cap) {
-		uint32_t cap = session->recipient_cap * 4;
-		bool is_inline = session->recipients == session->recipients_inline;
+	struct session_transaction *transaction = session->transaction;
+	if (transaction->recipient_count == transaction->recipient_cap) {
+		uint32_t cap = transaction->recipient_cap * 4;
+		bool is_inline = transaction->recipients == transaction->recipients_inline;
 		struct session_recipient *more =
-			realloc(is_inline ? NULL : session->recipients, cap * sizeof(*more));
+			realloc(is_inline ? NULL : transaction->recipients, cap * sizeof(*more));
 		if (!more)
 			return false;
 		if (is_inline)
-			memcpy(more, session->recipients_inline, sizeof(session->recipients_inline));
-		session->recipients = more;
-		session->recipient_cap = cap;
+			memcpy(more, transaction->recipients_inline, sizeof(transaction->recipients_inline));
+		transaction->recipients = more;
+		transaction->recipient_cap = cap;
 	}
-	session->recipients[session->recipient_count++] = recipient;
+	transaction->recipients[transaction->recipient_count++] = recipient;
 	return true;
 }
 
@@ -76,35 +108,39 @@ static void count_message(struct session *session, unsigned class, uint64_t octe
 	}
 }
 
-static void transaction_over(struct session *session)
+static void transaction_over(struct session_transaction *transaction)
 {
-	session->recipient_count = 0;
-	session->refused_4xx = session->refused_5xx = false;
+	transaction->recipient_count = 0;
+	transaction->refused_4xx = transaction->refused_5xx = false;
 }
 
 void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code)
 {
 	if (code >= 500)
-		session->refused_5xx = true;
+		session->transaction->refused_5xx = true;
 	else
-		session->refused_4xx = true;
+		session->transaction->refused_4xx = true;
 	count_recipient(session, recipient, class_of(code), 0);
 }
 
 void session_count_message(struct session *session, unsigned code, uint64_t octets)
 {
+	struct session_transaction *transaction = session->transaction;
 	unsigned class = class_of(code);
 	if (class != 2)
 		octets = 0;
 	count_message(session, class, octets);
-	for (uint32_t i = 0; i < session->recipient_count; i++)
-		count_recipient(session, session->recipients[i], class, octets);
-	transaction_over(session);
+	for (uint32_t i = 0; i < transaction->recipient_count; i++)
+		count_recipient(session, transaction->recipients[i], class, octets);
+	transaction_over(transaction);
 }
 
 void session_count_forgotten(struct session *session)
 {
-	if (session->recipient_count == 0 && (session->refused_4xx || session->refused_5xx))
-		count_message(session, session->refused_4xx ? 4 : 5, 0);
-	transaction_over(session);
+	struct session_transaction *transaction = session->transaction;
+	if (!transaction)
+		return;
+	if (transaction->recipient_count == 0 && (transaction->refused_4xx || transaction->refused_5xx))
+		count_message(session, transaction->refused_4xx ? 4 : 5, 0);
+	transaction_over(transaction);
 }

@@ -43,9 +43,10 @@ static struct policy_mx mx_of_entry(const struct policy *policy, struct resolver
 static void mx_answered(void *arg, struct resolver_entry *entry)
 {
 	struct session *session = arg;
-	session->question = NULL;
-	session->mx = mx_of_entry(session->policy.policy, entry);
-	session->mx_known = true;
+	struct session_transaction *transaction = session->transaction;
+	transaction->question = NULL;
+	transaction->mx = mx_of_entry(session->policy.policy, entry);
+	transaction->mx_known = true;
 	if (entry->answer.status == MX_UNKNOWN)
 		stats_add(session->shared->block, STATS_DNS_FAILED, 1);
 	session_resume(session);
@@ -62,8 +63,8 @@ static bool keep_path(struct session *session)
 	path->local.data = copy + (path->local.data - path->mailbox.data);
 	path->domain.data = copy + (path->domain.data - path->mailbox.data);
 	path->mailbox.data = copy;
-	free(session->asked);
-	session->asked = copy;
+	free(session->transaction->asked);
+	session->transaction->asked = copy;
 	return true;
 }
 
@@ -73,8 +74,9 @@ static bool ask_mx(struct session *session)
 	struct resolver *resolver = session->shared->resolver;
 	if (!resolver || !keep_path(session))
 		return false;
-	session->question = resolver_ask(resolver, session->smtp.path.domain, mx_answered, session);
-	if (!session->question)
+	struct session_transaction *transaction = session->transaction;
+	transaction->question = resolver_ask(resolver, session->smtp.path.domain, mx_answered, session);
+	if (!transaction->question)
 		return false;
 	session->state = SESSION_ASKING;
 	return true;
@@ -89,12 +91,15 @@ static void fill_dialled(struct session *session)
 	struct sockaddr_storage address = {0};
 	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = policy->destination};
 	memcpy(&address, &six, sizeof(six));
-	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &policy->mx_host);
+	struct span name;
+	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &name);
 	if (!entry)
 		return;
-	policy->dialled = mx_of_entry(policy->policy, entry);
-	/* The entry may go; what follows from it stays. */
-	policy->dialled.answer = NULL;
+	/* The entry may go; what is remembered of it stays. Without memory for its name the host has its own. */
+	policy->mx_name = strndup(name.data, name.len);
+	struct policy_mx mx = mx_of_entry(policy->policy, entry);
+	policy->dialled = mx.provider;
+	policy->dialled_site = mx.site;
 }
 
 /* Makes the verdict. False where DNS is to be waited for. */
@@ -108,8 +113,10 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 	const char *today = smart ? today_of(shared) : "";
 	if (smtp->phase == SMTP_PHASE_CONNECT)
 		fill_dialled(session);
-	const struct policy_mx *mx = session->mx_known ? &session->mx : NULL;
-	session->mx_known = false;
+	struct session_transaction *transaction = session->transaction;
+	const struct policy_mx *mx = transaction && transaction->mx_known ? &transaction->mx : NULL;
+	if (mx)
+		transaction->mx_known = false;
 	if (policy_decide(&session->policy, smtp, mx, now_ms, today, verdict) == POLICY_DECIDED)
 		return true;
 	struct span domain = smtp->path.domain;
@@ -131,10 +138,11 @@ static struct session_recipient recipient_of(struct session *session, const stru
 	return (struct session_recipient){session_domain_row(session, session->smtp.path.domain), provider};
 }
 
+static const struct smtp_reply no_memory = {452, {"4.3.1", 5}, {"Insufficient system storage", 27}};
+
 static void answer_recipient(
 	struct session *session, const struct policy_verdict *verdict, struct smtp_out *out)
 {
-	static const struct smtp_reply no_memory = {452, {"4.3.1", 5}, {"Insufficient system storage", 27}};
 	const struct smtp_reply *reply = verdict->reply;
 	struct session_recipient recipient = recipient_of(session, verdict);
 	if ((!reply || reply->code < 300) && !session_keep_recipient(session, recipient))
@@ -190,6 +198,10 @@ struct session_decision session_decide(struct session *session, struct smtp_out 
 	struct policy_verdict *verdict = &session->shared->verdict;
 	struct session_decision decision = {SESSION_GOES_ON, out->len, 0};
 	session->phase_since = 0;
+	if (session->smtp.phase == SMTP_PHASE_MAIL && !session_transaction_begin(session)) {
+		smtp_decide(&session->smtp, &no_memory, out);
+		return decision;
+	}
 	if (!find_verdict(session, verdict)) {
 		decision.decided = SESSION_WAITS;
 		return decision;

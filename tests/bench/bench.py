@@ -1,154 +1,146 @@
-#!/usr/bin/python3
-"""Compares the CPU time that mxmirage and Postfix's smtp-sink take per message.
+"""
+./dev bench: what mxmirage and Postfix's smtp-sink take per message.
 
-Runs in a network namespace of its own, so that the machine's own network is not touched. Exit status 1
+Runs in network namespaces of its own, so that the machine's own network is not touched. Exit status 1
 when one of the targets does not hold, 2 when a run was void, 77 without root.
 """
 
 import argparse
+import contextlib
 import os
-import platform
+import re
 import resource
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
-from sinks import CLIENT_CPU, SINK_CPU, Mxmirage, Raw, SmtpSink, Void, load
+import measure
+import report
+import rows
+from rows import DIVERTED, PEER, RAW, SINK, SMART, Claim, Row
+from sinks import Host, Mxmirage, Raw, SmtpSink, Void
 
 ROOT = Path(__file__).resolve().parents[2]
 SPARE_DESCRIPTORS = 100  # beside one per connection, on either side
 IDLE_FOR_SMTP_SINK = 1000  # with 19,900 it would need minutes: its timers are a linear list
 
 
-@dataclass
-class Row:
-    title: str
-    size: int  # octets a message
-    options: list[str]
-    at_most: float | None  # CPU per message, of smtp-sink's
+class Bench:
+    """Measures rows in turn; what drifts, drifts for all takers, since their runs alternate: A B C A B C …"""
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.results = report.Results()
+        self.takers: dict = {}  # by name; raw by name and size
+        self.void = False
 
-ROWS = [
-    Row("100 KB, 20 connections, pipelined", 102400, ["--pipelined"], 0.06),
-    Row("1 KB, 20 connections, pipelined", 1024, ["--pipelined"], 0.60),
-    Row("1 KB, 20 connections, one at a time", 1024, [], None),
-    Row("1 KB, 50 connections of one message", 1024, ["--connections", "50", "--per-connection", "1"], None),
-]
-SMALL = ["--size", "1024"]
-POLICY_AT_MOST = 1.15  # CPU of smart mode, of sink mode's
-IDLE_AT_LEAST = 0.85  # rate beside idle connections, of the rate without them
+    def chosen(self, title: str) -> bool:
+        return re.search(self.args.only, title) is not None
 
+    def measure(self, title: str, runs: list[list[dict]], names: tuple, claims: list[Claim], unit: str) -> None:
+        figures = {name: list(column) for name, column in zip(names, zip(*runs))}
+        self.results.add(title, unit, figures)
+        report.print_row(self.results.rows[-1])
+        for claim in claims:
+            if claim.of in figures and claim.against in figures:
+                self.claim(claim, claim.text, figures[claim.of], figures[claim.against])
 
-def spread(values: list[float]) -> str:
-    return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+    def claim(self, claim: Claim, text: str, of: list[dict], against: list[dict]) -> None:
+        self.results.claim(text, [a[claim.figure] / b[claim.figure] for a, b in zip(of, against)], claim.bound,
+                           claim.held)
 
+    def row(self, row: Row, runs: int, seconds: float) -> None:
+        if not self.chosen(row.title):
+            return
+        takers = [self.takers.get((name, row.size)) or self.takers[name] for name in row.takers]
+        options = [["--size", str(row.size), *row.own.get(name, row.options)] for name in row.takers]
+        try:
+            self.measure(row.title, [[measure.load(taker, how, seconds) for taker, how in zip(takers, options)]
+                                     for _ in range(runs)], row.takers, row.claims, row.unit)
+        except Void as void:
+            self.failed(row.title, void)
 
-def verdict(held: bool | None) -> str:
-    return {True: "holds", False: "DOES NOT HOLD", None: ""}[held]
+    def failed(self, title: str, void: Void) -> None:
+        print(f"{title}: void: {void}", file=sys.stderr)
+        self.void = True
 
+    def source(self, connections: int, runs: int, messages: int) -> None:
+        title = f"100 KB through smtp-source, {connections} connection{'s' * (connections > 1)}"
+        if not self.chosen(title):
+            return
+        claim = rows.SOURCE_CLAIM
+        taken = [[measure.source(self.takers[name], connections, 102400, messages) for name in (PEER, SINK)]
+                 for _ in range(runs)]
+        self.measure(title, taken, (PEER, SINK), [], "message")
+        self.claim(claim, claim.text.format(connections), [run[1] for run in taken], [run[0] for run in taken])
 
-def line(*columns: str) -> None:
-    widths = (39, 13, 19, 19, 24, 8, 13)
-    print("  ".join(text.ljust(width) for text, width in zip(columns, widths)).rstrip(), flush=True)
+    def idle(self, runs: int, seconds: float) -> None:
+        """Beside idle connections: the rate, and on a sink just started, what each of them takes of memory."""
+        idle = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS, 19900)
+        small = ["--size", "1024"]
+        for name, sink, count, times in ((PEER, SmtpSink, IDLE_FOR_SMTP_SINK, 1), (SINK, Mxmirage, idle, runs)):
+            title = f"1 KB, 20 beside {count:,} idle"
+            if not self.chosen(title):
+                continue
+            with sink() as taker:
+                taken = [[measure.load(taker, [*small, "--idle", str(count)], seconds),
+                          measure.load(taker, small, seconds)] for _ in range(times)]
+            beside, alone = zip(*taken)
+            memory = beside[0]["idle_bytes"] / count
+            self.measure(title, [[one] for one in beside], (name,), [], "message")
+            print(f"    without idle: {report.cost(list(alone))}; an idle connection takes {memory:,.0f} B")
+            if name == SINK:
+                claim = rows.IDLE_CLAIM
+                self.claim(claim, claim.text.format(count), list(beside), list(alone))
+                self.results.claim("user memory of an idle connection, bytes", [memory],
+                                   f"at most {rows.MEMORY_AT_MOST}", lambda seen: seen <= rows.MEMORY_AT_MOST)
 
-
-def describe(results: list[dict]) -> str:
-    return f"{cost(results)} {median(r['rate'] for r in results):,.0f}/s"
-
-
-def cost(results: list[dict]) -> str:
-    return f"{median(r['us'] for r in results):.1f} µs"
-
-
-def compare(row: Row, args: argparse.Namespace) -> bool:
-    """A B C A B C …: what drifts, drifts for all."""
-    with Raw(str(row.size)) as raw, SmtpSink() as theirs, Mxmirage() as ours:
-        options = ["--size", str(row.size), *row.options]
-        runs = [[load(args.load, sink, options, args.seconds) for sink in (raw, theirs, ours)]
-                for _ in range(args.runs)]
-    floor, their, our = zip(*runs)
-    ratios = [o["us"] / t["us"] for o, t in zip(our, their)]
-    held = None if row.at_most is None else median(ratios) <= row.at_most
-    line(row.title, cost(floor), describe(their), describe(our), spread(ratios),
-         f"<= {row.at_most:.2f}" if row.at_most is not None else "", verdict(held))
-    return held is not False
-
-
-def compare_modes(row: Row, args: argparse.Namespace) -> bool:
-    """What the policy costs: smart mode with all profiles loaded, against sink mode."""
-    with Mxmirage() as sink, Mxmirage(smart=True) as smart:
-        options = ["--size", str(row.size), *row.options]
-        runs = [[load(args.load, one, options, args.seconds) for one in (sink, smart)] for _ in range(args.runs)]
-    plain, clever = zip(*runs)
-    ratios = [c["us"] / p["us"] for p, c in zip(plain, clever)]
-    held = median(ratios) <= POLICY_AT_MOST
-    line(row.title + ", smart", "", describe(plain), describe(clever), spread(ratios), f"<= {POLICY_AT_MOST:.2f}",
-         verdict(held))
-    return held
-
-
-def beside_idle(sink, idle: int, runs: int, args: argparse.Namespace) -> tuple[list, list]:
-    alone, beside = [], []
-    for _ in range(runs):
-        alone.append(load(args.load, sink, SMALL, args.seconds))
-        beside.append(load(args.load, sink, [*SMALL, "--idle", str(idle)], args.seconds))
-    return alone, beside
-
-
-def idle_rows(args: argparse.Namespace) -> bool:
-    idle = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS
-    idle = min(idle, 19900)
-    with SmtpSink() as theirs:
-        alone, beside = beside_idle(theirs, IDLE_FOR_SMTP_SINK, 1, args)
-        line(f"1 KB, 20 beside {IDLE_FOR_SMTP_SINK:,} idle: rate", "", describe(beside), "",
-             spread([b["rate"] / a["rate"] for a, b in zip(alone, beside)]))
-    with Mxmirage() as ours:
-        alone, beside = beside_idle(ours, idle, args.runs, args)
-    ratios = [b["rate"] / a["rate"] for a, b in zip(alone, beside)]
-    held = median(ratios) >= IDLE_AT_LEAST
-    line(f"1 KB, 20 beside {idle:,} idle: rate", "", "", describe(beside), spread(ratios),
-         f">= {IDLE_AT_LEAST:.2f}", verdict(held))
-    line(f"1 KB, 20 beside {idle:,} idle: CPU", "", "", describe(alone),
-         spread([b["us"] / a["us"] for a, b in zip(alone, beside)]))
-    return held
-
-
-def print_machine(args: argparse.Namespace) -> None:
-    model = next((text.split(":")[1].strip() for text in open("/proc/cpuinfo")
-                  if text.startswith("model name")), platform.machine())
-    postfix = subprocess.run(["postconf", "-d", "-h", "mail_version"], capture_output=True, text=True)
-    print(f"{model}, {os.cpu_count()} cores, Linux {platform.release()}; smtp-sink of Postfix "
-          f"{postfix.stdout.strip() or '(unknown)'}; sink on CPU {SINK_CPU}, client on CPU {CLIENT_CPU}")
-    print(f"CPU time of the sink's process per message and messages per second; medians of {args.runs} "
-          f"alternating runs of {args.seconds:g} s; mxmirage's ratio run by run, with its extremes.")
-    print("raw reads and throws away: the kernel's share, under which no sink can get. Beside idle "
-          "connections the ratio is to the same sink without them.")
-    print(f"run as: {shlex.join(args.command)}\n")
+    def run(self) -> None:
+        args = self.args
+        with contextlib.ExitStack() as stack:
+            for number, size in enumerate(rows.SIZES):
+                self.takers[RAW, size] = stack.enter_context(Raw(size, 2530 + number))
+            self.takers[PEER] = stack.enter_context(SmtpSink())
+            self.takers[SINK] = stack.enter_context(Mxmirage(SINK, 4025))
+            self.takers[SMART] = stack.enter_context(Mxmirage(SMART, 4026, smart=True))
+            host = stack.enter_context(Host())
+            self.takers[DIVERTED] = stack.enter_context(Mxmirage(DIVERTED, 4027, host=host))
+            report.print_heading()
+            for row in rows.CLAIMED:
+                self.row(row, args.runs, args.seconds)
+            for row in rows.DIVERT[:1] if args.quick else rows.DIVERT:
+                self.row(row, max(2, args.runs // 2), args.seconds)
+            for connections in rows.SOURCE_CONNECTIONS:
+                self.source(connections, 1 if args.quick else 3, 400 if args.quick else 2000)
+            for row in rows.grid((10240,), (20,)) if args.quick else rows.grid():
+                self.row(row, 2 if args.quick else 3, args.seconds / 2)
+        self.idle(max(2, args.runs // 2), args.seconds)
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", default=str(ROOT / "build"), help="where mxmirage and the tools were built")
-    parser.add_argument("--runs", type=int, default=5, help="of each sink in each row (5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="measured in each run (2)")
-    parser.add_argument("--quick", action="store_true", help="2 runs of half a second: a first look")
+    parser.add_argument("--runs", type=int, default=7, help="of each sink in each row with a target (7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="measured in each of these runs (1)")
+    parser.add_argument("--quick", action="store_true", help="few rows, 2 runs of 0.4 s: a first look")
+    parser.add_argument("--only", default="", metavar="REGEX", help="the rows whose titles match")
+    parser.add_argument("--report", action="store_true",
+                        help="write docs/PERFORMANCE.md and docs/performance.svg of this run")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
-        args.runs, args.seconds = 2, 0.5
-    args.load = f"{args.build}/tests/bench/bench-load"
-    args.command = [a for a in sys.argv if a != "--inside"]
+        args.runs, args.seconds = 2, 0.4
+    args.command = shlex.join(["./dev", "bench", *(a for a in sys.argv[1:] if a != "--inside")])
     return args
 
 
 def main() -> int:
     args = options()
-    for needed in ("smtp-sink", "taskset", "unshare", "ip"):
+    for needed in ("smtp-sink", "smtp-source", "taskset", "unshare", "nsenter", "ip"):
         if not shutil.which(needed, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
             print(f"bench: no {needed}: install Debian's postfix, util-linux and iproute2", file=sys.stderr)
             return 2
@@ -168,16 +160,17 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     Mxmirage.binary = f"{args.build}/mxmirage"
     Raw.binary = f"{args.build}/tests/bench/bench-raw"
-    print_machine(args)
-    line("", "raw", "smtp-sink", "mxmirage", "ratio", "target")
+    measure.LOAD = f"{args.build}/tests/bench/bench-load"
+    bench = Bench(args)
+    print(report.preamble(args))
     try:
-        held = [compare(row, args) for row in ROWS] + [idle_rows(args)]
-        line("", "", "sink mode", "smart mode", "ratio", "target")
-        held += [compare_modes(row, args) for row in ROWS[:2]]
+        bench.run()
     except Void as void:
-        print(f"bench: void: {void}", file=sys.stderr)
-        return 2
-    return 0 if all(held) else 1
+        bench.failed("bench", void)
+    report.print_targets(bench.results)
+    if args.report:
+        report.write(bench.results, args, ROOT / "docs")
+    return 2 if bench.void else 0 if bench.results.all_held() else 1
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "script.h"
-
 #define EVENTS_MAX     256
 #define RECEIVE_MAX    16384
 #define IDLE_AT_A_TIME 128 /* connections in the making: fewer than any sink's backlog */
@@ -166,9 +164,9 @@ static void connection_reply(
 		connection_lost(client, connection, "a reply that was not due", text);
 		return;
 	}
-	if (step->finishes && connection->replies == 0)
-		client->counts.messages++;
 	connection->replies++;
+	if (step->finishes == connection->replies)
+		client->counts.messages++;
 	if (connection->replies == script_replies(step))
 		connection_enter(client, connection, connection->to_do ? step->next : step->last);
 }
@@ -257,7 +255,7 @@ struct client *client_new(const struct client_options *options)
 	client->epoll = epoll_create1(EPOLL_CLOEXEC);
 	client->connections = calloc((size_t)options->connections + options->idle, sizeof(struct connection));
 	if (client->epoll < 0 || !client->connections ||
-		script_init(&client->script, options->size, options->pipelined)) {
+		script_init(&client->script, options->size, options->form)) {
 		client_free(client);
 		return NULL;
 	}

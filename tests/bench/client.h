@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "script.h"
+
 #define CLIENT_CODES 600
 
 struct client_options {
@@ -19,12 +21,13 @@ struct client_options {
 	unsigned connections; /* that send */
 	unsigned idle;        /* that say EHLO and then stay */
 	size_t size;          /* octets a message */
-	bool pipelined;
+	enum script_form form;
 	uint64_t per_connection; /* messages, then QUIT and a new connection; 0 = no end */
 };
 
 struct client_counts {
-	uint64_t messages; /* accepted: the 250 behind the end of data was read */
+	uint64_t
+		messages; /* accepted: the 250 behind the end of data was read; connections where none are sent */
 	uint64_t connections;
 	uint64_t errors;
 	uint64_t replies[CLIENT_CODES]; /* by code */

@@ -28,6 +28,8 @@ static const struct option long_options[] = {
 	{"connections", required_argument, NULL, 'c'},
 	{"size", required_argument, NULL, 's'},
 	{"pipelined", no_argument, NULL, 'p'},
+	{"bdat", no_argument, NULL, 'b'},
+	{"quit", no_argument, NULL, 'q'},
 	{"per-connection", required_argument, NULL, 'n'},
 	{"idle", required_argument, NULL, 'i'},
 	{"seconds", required_argument, NULL, 't'},
@@ -42,6 +44,8 @@ static const char usage[] =
 	"  --connections N      that send at the same time (20)\n"
 	"  --size N             octets a message (102400)\n"
 	"  --pipelined          MAIL, RCPT and DATA in one group, with the text before them\n"
+	"  --bdat               the whole message in one group, by BDAT\n"
+	"  --quit               no messages: a connection, QUIT, and a new connection\n"
 	"  --per-connection N   messages, then QUIT and a new connection (0: no end)\n"
 	"  --idle N             connections held open beside them (0)\n"
 	"  --seconds S          how long to measure (2)\n"
@@ -73,6 +77,21 @@ static uint64_t process_cpu(long pid)
 	return sum;
 }
 
+/* Memory of a process's own, in bytes; 0 when it cannot be read. */
+static uint64_t process_memory(long pid)
+{
+	char path[64], line[128];
+	snprintf(path, sizeof(path), "/proc/%ld/smaps_rollup", pid);
+	FILE *file = pid ? fopen(path, "r") : NULL;
+	uint64_t kb = 0;
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Anonymous: %" SCNu64, &kb) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kb * 1024;
+}
+
 static double own_cpu(void)
 {
 	struct timespec used;
@@ -93,7 +112,13 @@ static int parse_options(struct options *options, int argc, char **argv)
 			options->client.size = (size_t)atol(optarg);
 			break;
 		case 'p':
-			options->client.pipelined = true;
+			options->client.form = SCRIPT_PIPELINED;
+			break;
+		case 'b':
+			options->client.form = SCRIPT_BDAT;
+			break;
+		case 'q':
+			options->client.form = SCRIPT_QUIT;
 			break;
 		case 'n':
 			options->client.per_connection = (uint64_t)atoll(optarg);
@@ -145,13 +170,14 @@ static void raise_descriptors(void)
 }
 
 static void print_report(const struct options *options, const struct client_counts *counts, uint64_t messages,
-	double seconds, uint64_t sink_cpu, double cpu)
+	double seconds, uint64_t sink_cpu, double cpu, uint64_t memory)
 {
 	printf("{\"messages\": %" PRIu64 ", \"seconds\": %.6f, \"sink_cpu_ns\": %" PRIu64
 	       ", \"client_cpu_s\": %.6f, \"errors\": %" PRIu64 ", \"connections\": %" PRIu64
-	       ", \"idle\": %u, \"messages_in_all\": %" PRIu64 ", \"replies\": {",
+	       ", \"idle\": %u, \"idle_bytes\": %" PRIu64 ", \"messages_in_all\": %" PRIu64
+	       ", \"replies\": {",
 		messages, seconds, sink_cpu, cpu, counts->errors, counts->connections, options->client.idle,
-		counts->messages);
+		memory, counts->messages);
 	const char *comma = "";
 	for (unsigned code = 0; code < CLIENT_CODES; code++) {
 		if (!counts->replies[code])
@@ -179,7 +205,9 @@ int main(int argc, char **argv)
 	const struct client_counts *counts = client_counts(client);
 	uint64_t messages = 0, sink_cpu = 0;
 	double seconds = 0, cpu = 0;
+	uint64_t memory = process_memory(options.sink);
 	int failed = client_open_idle(client, 120);
+	memory = process_memory(options.sink) - memory;
 	if (!failed) {
 		client_open(client);
 		client_run(client, options.warm_up, 0);
@@ -193,7 +221,7 @@ int main(int argc, char **argv)
 		sink_cpu = process_cpu(options.sink) - sink_before;
 		messages = counts->messages - messages_before;
 	}
-	print_report(&options, counts, messages, seconds, sink_cpu, cpu);
+	print_report(&options, counts, messages, seconds, sink_cpu, cpu, memory);
 	if (failed)
 		fprintf(stderr, "load: the idle connections were not all answered in 120 s\n");
 	if (counts->errors)

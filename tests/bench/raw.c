@@ -4,6 +4,7 @@
  * bytes. Not an SMTP server: it understands nothing but what load sends. Ends with a signal.
  */
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,9 @@ static void answer(struct connection *connection)
 	case 'D':
 		connection->text_left = message_size + strlen(".\r\n");
 		reply("354 go ahead\r\n");
+		break;
+	case 'B':
+		connection->text_left = message_size;
 		break;
 	case 'Q':
 		reply("221 bye\r\n");
@@ -120,6 +124,7 @@ int main(int argc, char **argv)
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 	if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+		setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
 		bind(listener, (const struct sockaddr *)&address, sizeof(address)) ||
 		listen(listener, BACKLOG) || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
 		perror("raw");

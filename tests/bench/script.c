@@ -1,5 +1,6 @@
 #include "script.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,13 +23,18 @@ enum {
 };
 
 enum {
+	GROUP = SCRIPT_FIRST_MAIL,
+	QUIT_BEHIND_GROUP,
+};
+
+enum {
 	ENVELOPE = SCRIPT_FIRST_MAIL,
 	TEXT_AND_ENVELOPE,
 	TEXT_AND_QUIT,
 };
 
-/* Header and lines that come to exactly size octets, then the dot. Returns where it ends. */
-static char *put_message(char *to, size_t size)
+/* Header and lines that come to exactly size octets. Returns where they end. */
+static char *put_text(char *to, size_t size)
 {
 	to = stpcpy(to, HEADER);
 	size_t left = size - strlen(HEADER);
@@ -40,21 +46,31 @@ static char *put_message(char *to, size_t size)
 		to = stpcpy(to + line - 2, "\r\n");
 		left -= line;
 	}
-	return stpcpy(to, DOT);
+	return to;
 }
 
-int script_init(struct script *script, size_t size, bool pipelined)
+static char *put_message(char *to, size_t size)
 {
-	*script = (struct script){0};
-	if (size < strlen(HEADER) + 2)
-		return -1;
-	char *ehlo = malloc(2 * size + sizeof(EHLO DOT MAIL RCPT DATA QUIT DOT QUIT));
-	if (!ehlo)
-		return -1;
-	script->bytes = ehlo;
+	return stpcpy(put_text(to, size), DOT);
+}
 
-	/* What may be sent together lies together, so that each step is one range of bytes. */
-	char *text = stpcpy(ehlo, EHLO);
+#define RANGE(from, to) .bytes = from, .len = (size_t)(to - from)
+#define NEXT(step)      .next = step, .last = step
+
+/* MAIL, RCPT and BDAT with the text in one group. */
+static void script_bdat(struct script_step *steps, char *group, size_t size)
+{
+	char *text = stpcpy(stpcpy(group, MAIL), RCPT);
+	text += sprintf(text, "BDAT %zu LAST\r\n", size);
+	char *quit = put_text(text, size), *end = stpcpy(quit, QUIT);
+	steps[GROUP] = (struct script_step){RANGE(group, quit), .replies = {250, 250, 250}, .opens = true,
+		.finishes = 3, .next = GROUP, .last = QUIT_BEHIND_GROUP};
+	steps[QUIT_BEHIND_GROUP] = (struct script_step){RANGE(quit, end), .replies = {221}, NEXT(SCRIPT_END)};
+}
+
+/* What may be sent together lies together, so that each step is one range of bytes. */
+static void script_data(struct script_step *steps, char *text, size_t size, bool pipelined)
+{
 	char *mail = put_message(text, size);
 	char *rcpt = stpcpy(mail, MAIL);
 	char *data = stpcpy(rcpt, RCPT);
@@ -62,13 +78,7 @@ int script_init(struct script *script, size_t size, bool pipelined)
 	char *last_text = stpcpy(quit, QUIT);
 	char *end = stpcpy(put_message(last_text, size), QUIT);
 
-#define RANGE(from, to) .bytes = from, .len = (size_t)(to - from)
-#define TEXT            .due = size + sizeof(DOT) - 1, .finishes = true
-#define NEXT(step)      .next = step, .last = step
-	struct script_step *steps = script->steps;
-	steps[SCRIPT_GREETING] = (struct script_step){.replies = {220}, NEXT(SCRIPT_EHLO)};
-	steps[SCRIPT_EHLO] =
-		(struct script_step){RANGE(ehlo, text), .replies = {250}, NEXT(SCRIPT_FIRST_MAIL)};
+#define TEXT .due = size + sizeof(DOT) - 1, .finishes = 1
 	if (pipelined) {
 		steps[ENVELOPE] = (struct script_step){RANGE(mail, quit), .replies = {250, 250, 354},
 			.opens = true, .next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
@@ -77,18 +87,43 @@ int script_init(struct script *script, size_t size, bool pipelined)
 				.opens = true, TEXT, .next = TEXT_AND_ENVELOPE, .last = TEXT_AND_QUIT};
 		steps[TEXT_AND_QUIT] = (struct script_step){
 			RANGE(last_text, end), .replies = {250, 221}, TEXT, NEXT(SCRIPT_END)};
-	} else {
-		steps[MAIL_ALONE] = (struct script_step){
-			RANGE(mail, rcpt), .replies = {250}, .opens = true, NEXT(RCPT_ALONE)};
-		steps[RCPT_ALONE] =
-			(struct script_step){RANGE(rcpt, data), .replies = {250}, NEXT(DATA_ALONE)};
-		steps[DATA_ALONE] =
-			(struct script_step){RANGE(data, quit), .replies = {354}, NEXT(TEXT_ALONE)};
-		steps[TEXT_ALONE] = (struct script_step){
-			RANGE(text, mail), .replies = {250}, TEXT, .next = MAIL_ALONE, .last = QUIT_ALONE};
-		steps[QUIT_ALONE] =
-			(struct script_step){RANGE(quit, last_text), .replies = {221}, NEXT(SCRIPT_END)};
+		return;
 	}
+	steps[MAIL_ALONE] =
+		(struct script_step){RANGE(mail, rcpt), .replies = {250}, .opens = true, NEXT(RCPT_ALONE)};
+	steps[RCPT_ALONE] = (struct script_step){RANGE(rcpt, data), .replies = {250}, NEXT(DATA_ALONE)};
+	steps[DATA_ALONE] = (struct script_step){RANGE(data, quit), .replies = {354}, NEXT(TEXT_ALONE)};
+	steps[TEXT_ALONE] = (struct script_step){
+		RANGE(text, mail), .replies = {250}, TEXT, .next = MAIL_ALONE, .last = QUIT_ALONE};
+	steps[QUIT_ALONE] = (struct script_step){RANGE(quit, last_text), .replies = {221}, NEXT(SCRIPT_END)};
+}
+
+int script_init(struct script *script, size_t size, enum script_form form)
+{
+	*script = (struct script){0};
+	if (size < strlen(HEADER) + 2)
+		return -1;
+	char *ehlo = malloc(2 * size + sizeof(EHLO DOT MAIL RCPT DATA QUIT DOT QUIT) + 32);
+	if (!ehlo)
+		return -1;
+	script->bytes = ehlo;
+	char *rest = stpcpy(ehlo, EHLO);
+	struct script_step *steps = script->steps;
+	steps[SCRIPT_GREETING] = (struct script_step){.replies = {220}, NEXT(SCRIPT_EHLO)};
+	steps[SCRIPT_EHLO] =
+		(struct script_step){RANGE(ehlo, rest), .replies = {250}, NEXT(SCRIPT_FIRST_MAIL)};
+	if (form == SCRIPT_QUIT)
+		/* In the place of EHLO, behind the banner. */
+		steps[SCRIPT_EHLO] = (struct script_step){.bytes = rest,
+			.len = (size_t)(stpcpy(rest, QUIT) - rest),
+			.replies = {221},
+			.opens = true,
+			.finishes = 1,
+			NEXT(SCRIPT_END)};
+	else if (form == SCRIPT_BDAT)
+		script_bdat(steps, rest, size);
+	else
+		script_data(steps, rest, size, form == SCRIPT_PIPELINED);
 	for (size_t i = 0; i < SCRIPT_STEPS; i++)
 		if (!steps[i].due)
 			steps[i].due = steps[i].len;

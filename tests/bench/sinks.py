@@ -1,4 +1,4 @@
-"""The sinks that the bench compares and the load that it puts on them, each pinned to a CPU."""
+"""The sinks that the bench compares, each pinned to a CPU, in the network namespace of a place."""
 
 import json
 import os
@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 SINK_CPU, CLIENT_CPU = 0, 1
-ADDRESS = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+MX = "198.51.100.27"  # RFC 5737: of nobody
 STARTS_WITHIN = 10.0  # seconds
 STOPS_WITHIN = 10.0
 
@@ -20,22 +21,44 @@ class Void(Exception):
     """A run that says nothing: something refused, failed or was lost."""
 
 
-def pinned(cpu: int, command: list[str]) -> list[str]:
-    return ["taskset", "-c", str(cpu), *command]
+class Place:
+    """The network namespace that the bench runs in."""
+
+    prefix: list[str] = []
+
+    def pinned(self, cpu: int, *command) -> list[str]:
+        return [*self.prefix, "taskset", "-c", str(cpu), *map(str, command)]
 
 
-def await_greeting(port: int, process: subprocess.Popen) -> None:
+class Host(Place):
+    """A network namespace of its own with a way to anywhere, so that a connection to port 25 can be diverted."""
+
+    def __enter__(self) -> "Host":
+        self.process = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.prefix = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net"]
+        ours = os.readlink("/proc/self/ns/net")
+        while os.readlink(f"/proc/{self.process.pid}/ns/net") == ours:
+            time.sleep(0.01)
+        for command in ("link set lo up", "link add out type veth peer name wire", "address add 192.0.2.1/24 dev out",
+                        "link set out up", "link set wire up", "route add default dev out"):
+            subprocess.run([*self.prefix, "ip", *command.split()], check=True)
+        return self
+
+    def __exit__(self, *_) -> None:
+        stop(self.process)
+
+
+def await_greeting(port: int, process: subprocess.Popen, name: str) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with socket.create_connection((ADDRESS, port), timeout=1) as connection:
+            with socket.create_connection((LOOPBACK, port), timeout=1) as connection:
                 if connection.recv(512).startswith(b"220"):
                     return
         except OSError:
             pass
         time.sleep(0.05)
-    raise Void(f"{process.args[3]}: no greeting on port {port} within {STARTS_WITHIN:.0f} s; "
-               f"exit status {process.poll()}")
+    raise Void(f"{name}: no greeting on port {port} within {STARTS_WITHIN:.0f} s; exit status {process.poll()}")
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -47,20 +70,22 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-class Raw:
-    """What the kernel alone takes: reads and throws away. No sink can be cheaper."""
+class Sink:
+    """A process that takes mail at an address and port."""
 
-    name = "raw"
-    port = 2526
-    binary = "bench-raw"
+    place = Place()
+    address = LOOPBACK
+    name: str
+    port: int
+    pid: int
 
-    def __init__(self, size: str) -> None:
-        self.size = size
+    def command(self) -> list:
+        raise NotImplementedError
 
-    def __enter__(self) -> "Raw":
-        self.process = subprocess.Popen(pinned(SINK_CPU, [self.binary, str(self.port), self.size]))
+    def __enter__(self):
+        self.process = subprocess.Popen(self.place.pinned(SINK_CPU, *self.command()), stderr=subprocess.DEVNULL)
         try:
-            await_greeting(self.port, self.process)
+            await_greeting(self.port, self.process, self.name)
         except BaseException:
             stop(self.process)
             raise
@@ -70,34 +95,33 @@ class Raw:
     def __exit__(self, *_) -> None:
         stop(self.process)
 
-    def accepted(self) -> None:
+    def accepted(self) -> int | None:
+        """How many messages it says that it accepted; None where it keeps no such count."""
         return None
 
 
-class SmtpSink:
+class Raw(Sink):
+    """What the kernel alone takes: reads and throws away. No sink that copies can be cheaper."""
+
+    name = "raw"
+    binary = "bench-raw"
+
+    def __init__(self, size: int, port: int) -> None:
+        self.size, self.port = size, port
+
+    def command(self) -> list:
+        return [self.binary, self.port, self.size]
+
+
+class SmtpSink(Sink):
     """Postfix's: one process; it would hold 256 connections and drop the idle unless told otherwise."""
 
     name = "smtp-sink"
     port = 2525
 
-    def __enter__(self) -> "SmtpSink":
-        command = [shutil.which("smtp-sink") or "/usr/sbin/smtp-sink", "-u", "nobody", "-m", "20000",
-                   "-t", "3600", f"{ADDRESS}:{self.port}", "4096"]
-        self.process = subprocess.Popen(pinned(SINK_CPU, command), stderr=subprocess.DEVNULL)
-        try:
-            await_greeting(self.port, self.process)
-        except BaseException:
-            stop(self.process)
-            raise
-        self.pid = self.process.pid
-        return self
-
-    def __exit__(self, *_) -> None:
-        stop(self.process)
-
-    def accepted(self) -> None:
-        """smtp-sink keeps no counts that could be asked for."""
-        return None
+    def command(self) -> list:
+        return [shutil.which("smtp-sink") or "/usr/sbin/smtp-sink", "-u", "nobody", "-m", "20000", "-t", "3600",
+                f"{self.address}:{self.port}", "4096"]
 
 
 # Everything that smart mode does for a message, with odds and limits that let it through: all profiles loaded,
@@ -112,14 +136,17 @@ max_message_size = 1000000000
 """
 
 
-class Mxmirage:
+class Mxmirage(Sink):
     """The responder alone is measured: it is the warden's only child."""
 
     binary = "mxmirage"
 
-    def __init__(self, smart: bool = False) -> None:
-        self.name = "smart mode" if smart else "mxmirage"
-        self.port = 4026 if smart else 4025
+    def __init__(self, name: str = "sink mode", port: int = 4025, smart: bool = False,
+                 host: Host | None = None) -> None:
+        self.name, self.port, self.diverts = name, port, host is not None
+        self.listens = port
+        if host:
+            self.place, self.address, self.port = host, MX, 25
         self.answer = 'mode = "smart"\n' + SMART if smart else 'mode = "sink"\n'
 
     def __enter__(self) -> "Mxmirage":
@@ -127,16 +154,16 @@ class Mxmirage:
         where = Path(self.directory.name)
         where.chmod(0o755)
         self.conf = where / "mxmirage.toml"
-        self.conf.write_text(f'[listen]\nports = "{self.port}"\nworkers = 1\n'
+        self.conf.write_text(f'[listen]\nports = "{self.listens}"\nworkers = 1\n'
                              f'[admin]\nsocket = "{where}/control.sock"\n'
                              f'[counts]\nfile = "{where}/counts"\n'
                              f'[answer]\n{self.answer}')
         self.log = open(where / "log", "w+")
+        more = [] if self.diverts else ["--no-divert"]
         self.process = subprocess.Popen(
-            pinned(SINK_CPU, [self.binary, "run", "--no-divert", "-c", str(self.conf)]),
-            stderr=self.log)
+            self.place.pinned(SINK_CPU, self.binary, "run", *more, "-c", self.conf), stderr=self.log)
         try:
-            await_greeting(self.port, self.process)
+            self.await_ready()
             children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
             self.pid, = map(int, children.read_text().split())
         except BaseException as failure:
@@ -146,6 +173,16 @@ class Mxmirage:
             raise
         return self
 
+    def await_ready(self) -> None:
+        if not self.diverts:
+            await_greeting(self.port, self.process, self.name)
+            return
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not (self.status() or {"guard": {"armed": False}})["guard"]["armed"]:
+            if time.monotonic() > deadline:
+                raise Void(f"{self.name}: not armed within {STARTS_WITHIN:.0f} s")
+            time.sleep(0.05)
+
     def __exit__(self, *_) -> None:
         stop(self.process)
         self.log.seek(0)
@@ -153,32 +190,9 @@ class Mxmirage:
         self.log.close()
         self.directory.cleanup()
 
+    def status(self) -> dict | None:
+        done = subprocess.run([self.binary, "status", "--json", "-c", str(self.conf)], capture_output=True, text=True)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
     def accepted(self) -> int:
-        """What it counted itself."""
-        status = subprocess.run([self.binary, "status", "--json", "-c", str(self.conf)],
-                                check=True, capture_output=True, text=True).stdout
-        return json.loads(status)["messages"]["accepted"]
-
-
-def load(binary: str, sink, options: list[str], seconds: float) -> dict:
-    """One run of the load generator; Void unless the sink took and counted everything."""
-    before = sink.accepted()
-    command = pinned(CLIENT_CPU, [binary, *options, "--seconds", str(seconds),
-                                  "--warm-up", str(seconds / 4), "--sink", str(sink.pid),
-                                  ADDRESS, str(sink.port)])
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise Void(f"{sink.name}: {' '.join(command)}: {done.stderr.strip()}")
-    result = json.loads(done.stdout)
-    if not result["messages"]:
-        raise Void(f"{sink.name}: {' '.join(command)}: not one message in {seconds:g} s")
-    result["us"] = result["sink_cpu_ns"] / 1e3 / result["messages"]
-    result["rate"] = result["messages"] / result["seconds"]
-    result["client"] = result["client_cpu_s"] / result["seconds"]
-    result["busy"] = result["sink_cpu_ns"] / 1e9 / result["seconds"]
-    if before is not None:
-        # The last message of a connection may be counted without its reply having been read.
-        counted, read = sink.accepted() - before, result["messages_in_all"]
-        if not read <= counted <= read + result["connections"]:
-            raise Void(f"{sink.name}: counted {counted} messages, the client {read}")
-    return result
+        return self.status()["messages"]["accepted"]

@@ -16,6 +16,7 @@
 
 struct dialogue {
 	struct policy_session session;
+	struct policy_transaction transaction;
 	struct smtp smtp;
 	struct policy_verdict verdict;  /* the last one */
 	const struct mx_answer *answer; /* what DNS says of any domain; NULL: nothing */
@@ -57,6 +58,7 @@ static inline const char *dialogue_silence(const struct policy_verdict *verdict)
 static inline bool dialogue_decide(struct dialogue *d, struct smtp_out *out)
 {
 	d->phase = d->smtp.phase;
+	d->session.transaction = &d->transaction;
 	if (policy_decide(&d->session, &d->smtp, NULL, *d->clock_ms, DIALOGUE_TODAY, &d->verdict) ==
 		POLICY_WANTS_MX) {
 		d->asked_mx++;

@@ -271,7 +271,7 @@ START_TEST(comes_before_all_else)
 	injections_add(state.injections, &at_connect, &err);
 	injections_add(state.injections, &at_rcpt, &err);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
-	d.session.dialled.provider = provider_by_domain(policy->providers, span_of("broken.test"));
+	d.session.dialled = provider_by_domain(policy->providers, span_of("broken.test"));
 	ck_assert_str_eq(dialogue_begin(&d), "450 4.7.28 busy\n");
 	dialogue_end(&d);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);

@@ -145,6 +145,14 @@ static void ask_all(size_t row, bool by_chunks)
 	dialogue_end(&d);
 }
 
+/* The destination is what this answer says it is. */
+static void dial(struct dialogue *d, const struct mx_answer *answer)
+{
+	struct policy_mx mx = policy_mx_of(policy, span_of(""), answer);
+	d->session.dialled = mx.provider;
+	d->session.dialled_site = mx.site;
+}
+
 START_TEST(an_address_asks)
 {
 	ask_all((size_t)_i, false);
@@ -266,7 +274,7 @@ static void dial_mismatch(size_t row, bool refused)
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
 	d.session.diverted = !mismatches[row].undiverted;
 	if (mismatches[row].dialled)
-		d.session.dialled = policy_mx_of(policy, span_of(""), mismatches[row].dialled);
+		dial(&d, mismatches[row].dialled);
 	d.answer = mismatches[row].rcpt;
 	dialogue_greet(&d);
 	say(&d, "MAIL FROM:<a@x.test>\r\n");
@@ -374,11 +382,10 @@ START_TEST(presentation)
 	struct dialogue d;
 	dialogue_init(&d, policy, &state, "2001:db8::7", &clock_ms);
 	d.session.diverted = true;
-	d.session.dialled = policy_mx_of(policy, span_of(""), &calm);
-	d.session.mx_host = span_of("mx1.calm.example");
+	dial(&d, &calm);
+	d.session.mx_name = "mx1.calm.example";
 	ck_assert_str_eq(
 		dialogue_begin(&d), "220 mx1.calm.example calm since " DIALOGUE_TODAY ", 2001:db8::7\n");
-	d.session.mx_host = (struct span){NULL, 0};
 	ck_assert_str_eq(
 		say(&d, "EHLO mta.example\r\n"), "250-mx1.calm.example\n250-PIPELINING\n250 SIZE 1000\n");
 	ck_assert_str_eq(say(&d, "HELO mta.example\r\n"), "250 mx1.calm.example\n");
@@ -389,8 +396,8 @@ START_TEST(presentation)
 	ck_assert_str_eq(say(&d, "EHLO mta.example\r\n"), OWN_EHLO("mx.mxmirage.test"));
 	dialogue_end(&d);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
-	d.session.dialled = policy_mx_of(policy, span_of(""), &late);
-	d.session.mx_host = span_of("mx.late.example");
+	dial(&d, &late);
+	d.session.mx_name = "mx.late.example";
 	ck_assert_str_eq(dialogue_begin(&d), "220 mx.late.example ESMTP\n");
 	ck_assert_str_eq(say(&d, "EHLO mta.example\r\n"), OWN_EHLO("mx.late.example"));
 	dialogue_end(&d);

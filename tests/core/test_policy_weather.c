@@ -61,7 +61,7 @@ static void aim(struct dialogue *d, const char *domain, bool known)
 {
 	dialogue_init(d, policy, &state, "198.51.100.7", &clock_ms);
 	if (known)
-		d->session.dialled.provider = provider_by_domain(policy->providers, span_of(domain));
+		d->session.dialled = provider_by_domain(policy->providers, span_of(domain));
 }
 
 static void ck_assert_seen(const char *got, const char *wanted)
@@ -262,7 +262,7 @@ START_TEST(standing_is_told)
 	struct policy_standing standing;
 	struct dialogue d;
 	aim(&d, "strict.test", true);
-	const struct provider *strict = d.session.dialled.provider;
+	const struct provider *strict = d.session.dialled;
 	dialogue_greet(&d);
 	policy_standing(policy, &state, strict, &d.session.source, clock_ms, &standing);
 	ck_assert_uint_eq(standing.connections, 1);

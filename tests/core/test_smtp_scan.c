@@ -86,11 +86,21 @@ static void check_scanner(const struct smtp_scanner *scanner, struct span in, si
 
 static unsigned random_state;
 
+/* Longer than any stride that a scanner takes at once. */
+#define LONG 1500
+
+/* Lines as nearly everybody sends them: what is taken in strides. */
+static void fill_with_lines(char *to, size_t len)
+{
+	for (size_t at = 0; at < len; at++)
+		to[at] = at % 78 == 76 ? '\r' : at % 78 == 77 ? '\n' : at % 5 ? 'x' : '.';
+}
+
 /* Mostly what bodies are made of, in an order that nobody would send. */
 static void fill_with_soup(char *to, size_t len)
 {
-	static char plain[150];
-	memset(plain, 'x', sizeof(plain));
+	static char plain[700];
+	fill_with_lines(plain, sizeof(plain));
 	const struct span bits[] = {
 		{"\r\n", 2},
 		{"\r", 1},
@@ -134,13 +144,58 @@ START_TEST(every_scanner_agrees_with_the_table)
 }
 END_TEST
 
+START_TEST(strides_agree_with_the_table)
+{
+	const struct smtp_scanner *scanner = &smtp_scanners[_i];
+	if (!scanner->usable())
+		return;
+	random_state = 2;
+	for (unsigned round = 0; round < 5000; round++) {
+		size_t len = (size_t)rand_r(&random_state) % LONG;
+		char *body = fenced_end - len;
+		fill_with_soup(body, len);
+		check_scanner(scanner, (struct span){body, len}, (size_t)rand_r(&random_state) % (len + 1));
+	}
+}
+END_TEST
+
+/* What a stride may not pass over, at every place that it can have there. */
+START_TEST(nothing_odd_is_lost_in_a_stride)
+{
+	static const struct span odd[] = {
+		{"\r", 1},
+		{"\n", 1},
+		{"\0", 1},
+		{"\n.\r\n", 4},
+		{"\r\n.\n", 4},
+		{"\r\n.\r\r\n", 6},
+		{"\r.\r\n", 4},
+		{"\r\n.x", 4},
+		{"\r\n..\r\n", 6},
+		{"\r\n.\r\n", 5},
+	};
+	const struct smtp_scanner *scanner = &smtp_scanners[_i];
+	if (!scanner->usable())
+		return;
+	char *body = fenced_end - LONG;
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		for (size_t at = 0; at + odd[i].len <= LONG; at++) {
+			fill_with_lines(body, LONG);
+			memcpy(body + at, odd[i].data, odd[i].len);
+			check_scanner(scanner, (struct span){body, LONG}, 0);
+			check_scanner(scanner, (struct span){body, LONG}, at + odd[i].len / 2);
+		}
+	}
+}
+END_TEST
+
 START_TEST(the_end_is_found_at_every_offset_and_cut)
 {
 	static const char tail[] = "\r\n.\r\n\n\r\0NOOP\r\n";
 	const struct smtp_scanner *scanner = &smtp_scanners[_i];
 	if (!scanner->usable())
 		return;
-	for (size_t offset = 0; offset < 140; offset++) {
+	for (size_t offset = 0; offset < 700; offset += offset < 140 ? 1 : 61) {
 		size_t len = offset + sizeof(tail) - 1;
 		char *body = fenced_end - len;
 		memset(body, 'x', offset);
@@ -218,6 +273,8 @@ int main(void)
 	tcase_add_unchecked_fixture(tcase, fence, NULL);
 	tcase_add_loop_test(tcase, bodies_are_counted_as_written, 0, sizeof(bodies) / sizeof(bodies[0]));
 	tcase_add_loop_test(tcase, every_scanner_agrees_with_the_table, 0, scanners);
+	tcase_add_loop_test(tcase, strides_agree_with_the_table, 0, scanners);
+	tcase_add_loop_test(tcase, nothing_odd_is_lost_in_a_stride, 0, scanners);
 	tcase_add_loop_test(tcase, the_end_is_found_at_every_offset_and_cut, 0, scanners);
 	tcase_add_loop_test(tcase, a_state_is_not_lost_before_a_plain_block, 0, scanners);
 	suite_add_tcase(suite, tcase);

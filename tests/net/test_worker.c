@@ -200,6 +200,52 @@ START_TEST(a_message_is_answered_and_counted)
 }
 END_TEST
 
+/* Longer than any buffer: most of it is thrown away in the kernel, and not a byte more. */
+START_TEST(chunks_are_thrown_away_to_the_byte)
+{
+	enum {
+		CHUNK = 700000
+	};
+	static char chunk[CHUNK];
+	for (size_t i = 0; i < CHUNK; i++)
+		chunk[i] = "QUIT\r\n"[i % 6];
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\n");
+	take(fd, 3);
+	for (int i = 0; i < 3; i++) {
+		put(fd, "BDAT 700000\r\n");
+		for (size_t sent = 0; sent < CHUNK;) {
+			ssize_t n = send(fd, chunk + sent, CHUNK - sent, MSG_NOSIGNAL);
+			ck_assert_int_gt(n, 0);
+			sent += (size_t)n;
+		}
+	}
+	put(fd, "BDAT 6 LAST\r\nx\n.\r\nyQUIT\r\n");
+	const char *replies = take(fd, 5);
+	ck_assert(begins(replies, "250 2.0.0 "));
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n221 "));
+	ck_assert(at_end(fd));
+	close(fd);
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_BYTES), 3 * CHUNK + 6);
+}
+END_TEST
+
+START_TEST(a_connection_lost_in_a_chunk_is_counted_as_aborted)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nBDAT 100\r\n");
+	take(fd, 3);
+	put(fd, "half of a chu");
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	ck_assert_uint_eq(count(STATS_MESSAGES_ABORTED), 1);
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 0);
+}
+END_TEST
+
 START_TEST(refused_recipients_make_a_failed_message)
 {
 	int fd = dial();
@@ -320,21 +366,44 @@ START_TEST(unknown_is_accepted_and_counted)
 }
 END_TEST
 
-START_TEST(a_pipelined_group_is_answered_in_one_write)
+/* What one recv() brings of replies to a group that was sent at once. */
+static const char *answer_in_one_write(int fd, const char *group)
 {
-	int fd = dial();
+	static char text[1024];
 	take(fd, 1);
 	put(fd, "EHLO mta.example\r\n");
 	take(fd, 1);
-	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
+	put(fd, group);
 	struct pollfd poll_fd = {fd, POLLIN, 0};
 	ck_assert_int_eq(poll(&poll_fd, 1, 5000), 1);
-	char text[1024];
 	ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
 	ck_assert_int_gt(n, 0);
 	text[n] = '\0';
+	return text;
+}
+
+START_TEST(a_pipelined_group_is_answered_in_one_write)
+{
+	int fd = dial();
+	const char *text =
+		answer_in_one_write(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n");
 	ck_assert(begins(text, "250 "));
 	ck_assert_ptr_nonnull(strstr(text, "\r\n354 "));
+	close(fd);
+}
+END_TEST
+
+/* Also where the chunk is longer than one read. */
+START_TEST(a_group_with_a_chunk_is_answered_in_one_write)
+{
+	static char group[20100] =
+		"MAIL FROM:<a@mta.example>\r\nRCPT TO:<b@gmail.com>\r\nBDAT 20000 LAST\r\n";
+	memset(group + strlen(group), 'x', 20000);
+	int fd = dial();
+	const char *text = answer_in_one_write(fd, group);
+	ck_assert(begins(text, "250 2.1.0 "));
+	ck_assert_ptr_nonnull(strstr(text, "\r\n250 2.1.5 "));
+	ck_assert_ptr_nonnull(strstr(text, "\r\n250 2.0.0 "));
 	close(fd);
 }
 END_TEST
@@ -464,12 +533,15 @@ int main(void)
 	tcase_set_timeout(served, 60);
 	tcase_add_checked_fixture(served, start_diverted, stop);
 	tcase_add_test(served, a_message_is_answered_and_counted);
+	tcase_add_test(served, chunks_are_thrown_away_to_the_byte);
+	tcase_add_test(served, a_connection_lost_in_a_chunk_is_counted_as_aborted);
 	tcase_add_test(served, refused_recipients_make_a_failed_message);
 	tcase_add_test(served, a_connection_lost_in_the_body_is_counted_as_aborted);
 	tcase_add_test(served, talking_before_the_banner);
 	tcase_add_test(served, dripping_after_the_goodbye);
 	tcase_add_test(served, half_close_after_a_command);
 	tcase_add_test(served, a_pipelined_group_is_answered_in_one_write);
+	tcase_add_test(served, a_group_with_a_chunk_is_answered_in_one_write);
 	tcase_add_test(served, replies_that_nobody_reads_stop_the_reading);
 	tcase_add_test(served, no_descriptors_no_spin);
 	tcase_add_test(served, many_recipients_are_all_counted);

@@ -67,7 +67,7 @@ static void dial(struct dialogue *d, bool known)
 	dialogue_init(d, policy, &state, SOURCE, &clock_ms);
 	d->answer = &mx_answer;
 	if (known)
-		d->session.dialled = (struct policy_mx){.provider = provider};
+		d->session.dialled = provider;
 }
 
 /* One word of a template, or one character of it, filled in. */

@@ -114,7 +114,7 @@ static uint16_t send_one(struct run *run, struct dialogue *d, uint32_t message, 
 			dialogue_end(d);
 		dialogue_init(d, run->policy, &state, "198.51.100.7", &clock_ms);
 		if (run->known)
-			d->session.dialled = (struct policy_mx){.provider = provider};
+			d->session.dialled = provider;
 		dialogue_greet(d);
 	}
 	for (int i = 0; i < 4; i++) {

@@ -1,0 +1,97 @@
+"""What the bench measures and what is claimed of it, as tables."""
+
+from dataclasses import dataclass, field
+
+# Who takes mail in a row.
+RAW, PEER, SINK, SMART, DIVERTED = "raw", "smtp-sink", "sink mode", "smart mode", "diverted"
+
+
+@dataclass
+class Claim:
+    """One taker's figure against another's, run by run; the median is held against the bound."""
+
+    text: str
+    of: str
+    against: str
+    at_most: float | None = None
+    at_least: float | None = None
+    figure: str = "us"
+
+    def held(self, ratio: float) -> bool:
+        return ratio <= self.at_most if self.at_most is not None else ratio >= self.at_least
+
+    @property
+    def bound(self) -> str:
+        return f"at most {self.at_most:.3f}" if self.at_most is not None else f"at least {self.at_least:.2f}"
+
+
+@dataclass
+class Row:
+    title: str
+    size: int  # octets a message
+    options: list[str]
+    claims: list[Claim] = field(default_factory=list)
+    takers: tuple = (RAW, PEER, SINK, SMART)
+    own: dict = field(default_factory=dict)  # options by taker, where they differ
+    unit: str = "message"
+
+
+def size_name(size: int) -> str:
+    return f"{size // 1048576} MB" if size >= 1048576 else f"{size // 1024} KB"
+
+
+CLAIMED = [
+    Row("100 KB, 20 connections, pipelined", 102400, ["--pipelined"], [
+        Claim("CPU per 100 KB message, sink mode, of smtp-sink's", SINK, PEER, at_most=0.045),
+        Claim("CPU per 100 KB message, smart mode, of smtp-sink's", SMART, PEER, at_most=0.055),
+        Claim("CPU per 100 KB message, smart of sink mode's", SMART, SINK, at_most=1.20),
+        Claim("100 KB messages a second, of raw reading's", SINK, RAW, at_least=0.60, figure="rate"),
+    ]),
+    Row("100 KB by BDAT, 20 connections (smtp-sink: DATA, pipelined)", 102400, ["--bdat"], [
+        Claim("CPU per 100 KB message by BDAT, sink mode, of smtp-sink's by DATA", SINK, PEER, at_most=0.030),
+    ], own={PEER: ["--pipelined"]}),
+    Row("1 KB, 20 connections, pipelined", 1024, ["--pipelined"], [
+        Claim("CPU per 1 KB message, pipelined, sink mode, of smtp-sink's", SINK, PEER, at_most=0.52),
+        Claim("CPU per 1 KB message, pipelined, smart of sink mode's", SMART, SINK, at_most=1.20),
+    ]),
+    Row("1 KB, 20 connections, one command at a time", 1024, [], [
+        Claim("CPU per 1 KB message, not pipelined, sink mode, of smtp-sink's", SINK, PEER, at_most=0.58),
+    ]),
+    Row("1 KB, 50 connections of one message", 1024, ["--connections", "50", "--per-connection", "1"], [
+        Claim("CPU per connection with one 1 KB message, sink mode, of smtp-sink's", SINK, PEER, at_most=0.58),
+    ], unit="connection"),
+    Row("banner and QUIT, 50 connections", 1024, ["--connections", "50", "--quit"], unit="connection"),
+]
+
+DIVERT = [
+    Row("100 KB, 20 connections, pipelined, through the divert", 102400, ["--pipelined"],
+        takers=(SINK, DIVERTED)),
+    Row("1 KB, 20 connections, pipelined, through the divert", 1024, ["--pipelined"], takers=(SINK, DIVERTED)),
+    Row("1 KB, 50 connections of one message, through the divert", 1024,
+        ["--connections", "50", "--per-connection", "1"], takers=(SINK, DIVERTED), unit="connection"),
+]
+
+SIZES = (1024, 10240, 102400, 1048576)
+
+
+def grid(sizes=SIZES, connections=(1, 20, 200, 2000)) -> list[Row]:
+    claimed = [(row.size, row.options) for row in CLAIMED]
+    rows = []
+    for size in sizes:
+        for count in connections:
+            for pipelined in (False, True):
+                options = ["--pipelined"] if pipelined else []
+                if count != 20:
+                    options += ["--connections", str(count)]
+                if (size, options) in claimed:
+                    continue
+                how = "pipelined" if pipelined else "one command at a time"
+                rows.append(Row(f"{size_name(size)}, {count:,} connection{'s' * (count > 1)}, {how}", size, options))
+    return rows
+
+
+SOURCE_CLAIM = Claim("CPU per 100 KB message through smtp-source, {} connections", SINK, PEER, at_most=0.10)
+SOURCE_CONNECTIONS = (1, 20, 200)
+IDLE_CLAIM = Claim("1 KB messages a second of 20 beside {:,} idle, of those without", SINK, "without idle",
+                   at_least=0.90, figure="rate")
+MEMORY_AT_MOST = 512  # bytes of user memory an idle connection
