@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from lab import HOST, Lab, LabError, wait_until
 from machine_root import machine_root, package_file
 
+# The hierarchies in which systemd keeps its units: version 1 with version 2 beside it, or version 2 alone.
+_GROUPS = tuple(path for path in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")) if path.is_dir()
+                ) or (Path("/sys/fs/cgroup"),)
 _MOUNT = ('mount -t overlay overlay -o "lowerdir=$0,upperdir=$1/upper,workdir=$1/work" "$1/root" && shift && exec "$@"')
 BOOT_PATIENCE = 60
 
@@ -66,9 +70,14 @@ class Machine:
 
     def start(self) -> None:
         """Switches it on, and returns as soon as its first process is there."""
+        groups = [path / f"mxm-{os.getpid()}" for path in _GROUPS]
+        for group in groups:
+            group.mkdir(exist_ok=True)
+        # Control groups of its own: else two machines side by side would take each other's for theirs.
+        enter = "; ".join(f"echo $$ >{group}/cgroup.procs" for group in groups)
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._command(
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", f'{enter}; exec "$@"', "sh", *self._command(
                     "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                     "--directory", self.directory / "root", "--machine", f"mxm-{os.getpid()}",
                     "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
@@ -143,6 +152,8 @@ class Machine:
     def _ended(self) -> int:
         status = self._process.wait(BOOT_PATIENCE)
         self.leader = 0
+        for path in _GROUPS:
+            _remove_group(path / f"mxm-{os.getpid()}")
         return status
 
     def forget_rules(self) -> None:
@@ -150,6 +161,13 @@ class Machine:
         self._lab.run(HOST, "nft", "flush", "ruleset")
         if self._lab.run(HOST, "nft", "list", "ruleset").stdout.strip():
             raise LabError("rules are left that nobody owns any more")
+
+
+def _remove_group(group: Path) -> None:
+    """With those within it; what is busy stays, and is used again."""
+    for inner, _, _ in os.walk(group, topdown=False):
+        with suppress(OSError):
+            os.rmdir(inner)
 
 
 def _children(pid: int) -> list[int]:
