@@ -6,6 +6,7 @@
 #ifndef MX_CONF_H
 #define MX_CONF_H
 
+#include <net/if.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 
 #define CONF_PATH_DEFAULT "/etc/mxmirage/mxmirage.toml"
 #define CONF_PORTS_MAX    16
+#define CONF_DEVICES_MAX  64
 #define CONF_WORKERS_MAX  64
 /* Blocks after merging: loaded in some 20 ms, and more than a LAN has. */
 #define CONF_EXCLUDE_MAX 10000
@@ -68,6 +70,8 @@ struct conf {
 	} listen;
 	struct {
 		enum conf_on_stop on_stop;
+		char devices[CONF_DEVICES_MAX][IFNAMSIZ]; /* guarded before they exist; the rest is zero */
+		size_t device_count;
 	} guard;
 	struct {
 		enum conf_answer_mode mode;

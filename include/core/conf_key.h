@@ -52,6 +52,7 @@ extern const struct conf_kind conf_kind_words; /* an array of choices: a bit eac
 extern const struct conf_kind conf_kind_text;
 extern const struct conf_kind conf_kind_ports;   /* divert.ports */
 extern const struct conf_kind conf_kind_exclude; /* divert.exclude */
+extern const struct conf_kind conf_kind_devices; /* guard.devices */
 extern const struct conf_kind conf_kind_range;   /* listen.port_first and port_last */
 
 /* Reads node as key's value; says so where it is of another type than key's kind. */

@@ -3,49 +3,60 @@
  * in nft syntax. It talks to no kernel: kern/guard encodes the same data for netlink, so what
  * `check --dry-run` prints is what is loaded.
  *
- * The printed form is letter for letter what `nft --stateless list table inet mxmirage` prints once
- * it is loaded, and can be fed to `nft -f` as it is. One thing is left out on purpose: of an owned
+ * The rules stand in up to four tables:
+ *
+ *   inet mxmirage            divert and guard; belongs to the netlink socket that loaded it
+ *   netdev mxmirage          the guard on every device, where packet sockets and bridges pass; the same
+ *   inet mxmirage_static     the static wall: the guard alone, belonging to nobody, so that it stands
+ *   netdev mxmirage_static   when the owner of the others is gone
+ *
+ * The printed form is letter for letter what `nft --stateless list table …` prints once they are
+ * loaded, and can be fed to `nft -f` as it is. One thing is left out on purpose: of an owned
  * table nft 1.0.6 also lists a comment with its owner's name and a line `flags owner`, and a table
  * loaded with that line by nft would vanish with the nft process.
  */
 #ifndef MX_RULESET_H
 #define MX_RULESET_H
 
+#include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "conf.h"
 
-#define RULESET_TABLE     "mxmirage"
-#define RULESET_RULES_MAX 64
 #define RULESET_TERMS_MAX 8
 
-/* The named counters; they survive a replacement of the rules. */
+/* In the order in which they are loaded; see above. */
+enum ruleset_table_id {
+	RULESET_GUARD,
+	RULESET_EGRESS,
+	RULESET_WALL,
+	RULESET_WALL_EGRESS,
+	RULESET_TABLES,
+};
+
+/* Sets of tables. */
+#define RULESET_OWNED  (1u << RULESET_GUARD | 1u << RULESET_EGRESS)
+#define RULESET_STATIC (1u << RULESET_WALL | 1u << RULESET_WALL_EGRESS)
+#define RULESET_ALL    (RULESET_OWNED | RULESET_STATIC)
+
+/* The named counters; they survive a replacement of the rules. Each table has those that its rules count in. */
 enum ruleset_counter {
 	RULESET_DIVERTED,        /* connections */
 	RULESET_EXCLUDED,        /* connections */
-	RULESET_REJECTED_OUTPUT, /* packets, as are the next three */
+	RULESET_REJECTED_OUTPUT, /* packets, as are all that follow */
 	RULESET_REJECTED_FORWARD,
 	RULESET_DROPPED_POSTROUTING,
+	RULESET_DROPPED_REPLIES, /* from a diverted port, and not of a server of this host */
+	RULESET_DROPPED_EGRESS,
 	RULESET_UNDIVERTED_REFUSED,
 	RULESET_COUNTERS,
 };
 
 /* "diverted" and so on: the counter's name in the kernel and its key in `status --json`. */
 const char *ruleset_counter_name(enum ruleset_counter counter);
-
-/* Chains, in the order in which a packet meets them. */
-enum ruleset_chain {
-	RULESET_DIVERT_PREROUTING, /* nat, -199: what containers and guests send through this host
-				    */
-	RULESET_DIVERT_OUTPUT,     /* nat, -199: what this host sends */
-	RULESET_GUARD_INPUT,       /* refuses undiverted connections to the listeners */
-	RULESET_GUARD_FORWARD,     /* rejects, after every foreign chain */
-	RULESET_GUARD_OUTPUT,      /* rejects, after every foreign chain */
-	RULESET_GUARD_POSTROUTING, /* drops, last of all, also what a foreign nat rewrote */
-	RULESET_CHAINS,
-};
 
 enum ruleset_set {
 	RULESET_PORTS,    /* the diverted ports */
@@ -60,22 +71,50 @@ enum ruleset_set {
  */
 enum ruleset_kind {
 	RULESET_DPORT_IN_SET,          /* TCP, destination port in .set */
+	RULESET_DPORT_ANY,             /* TCP that is long enough to have a destination port */
+	RULESET_SPORT_IN_SET,          /* TCP, source port in .set */
 	RULESET_DPORT_LISTENERS,       /* TCP, destination port is one of the listeners' */
 	RULESET_DADDR4_IN_SET,         /* IPv4, destination in .set */
 	RULESET_DADDR6_IN_SET,         /* IPv6, destination in .set */
+	RULESET_SADDR4_IN_SET,         /* IPv4, source in .set */
+	RULESET_SADDR6_IN_SET,         /* IPv6, source in .set */
 	RULESET_DADDR_LOCAL,           /* the destination is an address of this host */
+	RULESET_SADDR_LOCAL,           /* the source is an address of this host */
+	RULESET_SADDR_MISROUTED,       /* an answer would not leave by the device that this came in by */
 	RULESET_OIF_LOOPBACK,          /* leaves through lo, so it does not leave */
+	RULESET_NEXTHOP4_ELSEWHERE,    /* IPv4, and its route does not lead to 127.0.0.1 */
+	RULESET_NEXTHOP6_ELSEWHERE,    /* IPv6, and its route does not lead to ::1 */
 	RULESET_TCP,                   /* any TCP */
+	RULESET_IP4,                   /* IPv4, whether it can be read or not */
+	RULESET_IP6,                   /* IPv6, likewise */
+	RULESET_FRAGMENT4,             /* an IPv4 TCP fragment that is not the first, so without ports */
+	RULESET_FRAGMENT6,             /* likewise IPv6 */
+	RULESET_READABLE,              /* the kernel found the upper layer's protocol */
+	RULESET_BYTES,                 /* .bytes of the frame */
 	RULESET_CT_ORIGINAL_DIRECTION, /* sent by the side that opened the connection */
+	RULESET_CT_REPLY_DIRECTION,    /* sent by the other side */
 	RULESET_CT_ORIGINAL_PORT_IN,   /* before any nat its destination port was in .set */
+	RULESET_CT_REPLY_LOOPBACK4,    /* answered by 127.0.0.1: so diverted on its way out of this host */
+	RULESET_CT_REPLY_LOOPBACK6,    /* answered by ::1 */
 	RULESET_CT_NOT_DNAT,           /* no nat rewrote its destination */
 	RULESET_CT_UNTRACKED,          /* exempt from connection tracking, so from nat */
 	RULESET_COUNT,                 /* counts in .counter, goes on */
 	RULESET_ACCEPT,                /* leaves the chain */
 	RULESET_DROP,
-	RULESET_RESET,    /* drops, and answers with a TCP reset */
-	RULESET_REDIRECT, /* to the listeners */
+	RULESET_RESET,       /* drops, and answers with a TCP reset */
+	RULESET_REDIRECT,    /* to the listeners */
+	RULESET_JUMP_EGRESS, /* to the chain of that name */
 	RULESET_KINDS,
+};
+
+/* One or two bytes of the frame, network order, compared with a value. */
+struct ruleset_bytes {
+	bool network; /* offset is from where the network header is said to be, else from the frame's beginning */
+	uint8_t offset;
+	uint8_t len;   /* 1 or 2 */
+	bool differ;   /* matches when they are not equal */
+	uint16_t mask; /* 0: none */
+	uint16_t value;
 };
 
 struct ruleset_term {
@@ -83,20 +122,22 @@ struct ruleset_term {
 	union {
 		enum ruleset_set set;
 		enum ruleset_counter counter;
+		struct ruleset_bytes bytes;
 	};
 };
 
 struct ruleset_rule {
-	enum ruleset_chain chain;
+	const char *chain;
 	struct ruleset_term terms[RULESET_TERMS_MAX];
 	size_t term_count;
 };
 
 struct ruleset_chain_spec {
 	const char *name;
-	const char *type; /* "nat" or "filter" */
-	uint32_t hook;    /* enum nf_inet_hooks */
-	int32_t priority; /* policy is accept throughout */
+	const char *type;   /* "nat" or "filter"; NULL for a chain without a hook */
+	uint32_t hook;      /* enum nf_inet_hooks, or nf_dev_hooks in a netdev table */
+	int32_t priority;   /* policy is accept throughout */
+	const char *device; /* its name, for hooks of a device; else NULL */
 };
 
 enum ruleset_set_type {
@@ -113,24 +154,54 @@ struct ruleset_set_spec {
 	size_t count;
 };
 
-struct ruleset {
-	struct ruleset_set_spec sets[RULESET_SETS];
-	struct ruleset_chain_spec chains[RULESET_CHAINS];
-	struct ruleset_rule rules[RULESET_RULES_MAX]; /* those of one chain stand together */
+struct ruleset_table {
+	enum ruleset_table_id id;
+	const char *name;
+	uint8_t family;    /* NFPROTO_INET or NFPROTO_NETDEV */
+	bool owned;        /* to belong to the socket that loads it */
+	unsigned counters; /* 1u << enum ruleset_counter */
+	const struct ruleset_set_spec *sets;
+	struct ruleset_chain_spec
+		*chains; /* in the order in which a packet meets them; those of devices last */
+	size_t chain_count;
+	struct ruleset_rule *rules; /* those of one chain stand together */
 	size_t rule_count;
 	uint16_t listen_first, listen_last; /* inclusive */
 };
 
-/* Builds the rules for conf, of which it keeps nothing. NULL on failure (out of memory), err
- * filled. */
-struct ruleset *ruleset_new(const struct conf *conf, struct err *err);
+struct ruleset {
+	struct ruleset_table tables[RULESET_TABLES]; /* those asked for, in order */
+	size_t table_count;
+};
+
+/* Names of devices. */
+struct ruleset_devices {
+	const char (*names)[IFNAMSIZ];
+	size_t count;
+};
+
+/*
+ * Builds the rules for conf with those tables (RULESET_OWNED, RULESET_STATIC, RULESET_ALL): chains for devices
+ * and for conf's guard.devices. Keeps nothing of either. NULL on failure (out of memory), err filled.
+ */
+struct ruleset *ruleset_new(
+	const struct conf *conf, unsigned tables, const struct ruleset_devices *devices, struct err *err);
 /* NULL is fine. */
 void ruleset_free(struct ruleset *ruleset);
+
+/* "inet" or "netdev": as nft calls the table's family. */
+const char *ruleset_family_name(const struct ruleset_table *table);
+
+/* What the table of that id is called, whether or not a ruleset has it. */
+const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id);
+
+/* The table's chain of that name, or NULL. */
+const struct ruleset_chain_spec *ruleset_chain_find(const struct ruleset_table *table, const char *name);
 
 /* Prints in nft syntax, see above. */
 void ruleset_print(const struct ruleset *ruleset, FILE *to);
 
 /* Prints one rule without its chain and newline: `tcp dport @ports fib daddr type local accept`. */
-void ruleset_print_rule(const struct ruleset *ruleset, const struct ruleset_rule *rule, FILE *to);
+void ruleset_print_rule(const struct ruleset_table *table, const struct ruleset_rule *rule, FILE *to);
 
 #endif

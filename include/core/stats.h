@@ -139,6 +139,8 @@ size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct s
 /* Seconds since the epoch at which counting began. */
 uint64_t stats_since(const struct stats *stats);
 
+#define STATS_DEVICES_MAX 64
+
 /*
  * The kernel's counters as the warden last read them. `total` goes on over a table that was removed and
  * made anew: stats_kernel_restart() says that the kernel begins at 0 again.
@@ -146,8 +148,11 @@ uint64_t stats_since(const struct stats *stats);
 struct stats_kernel {
 	uint64_t packets[RULESET_COUNTERS];
 	uint64_t bytes[RULESET_COUNTERS];
-	bool armed, owner, persist;
-	bool diverting;   /* this daemon was asked to divert */
+	bool armed, owner, persist, walled; /* as guard_state() reads them */
+	bool diverting;                     /* this daemon was asked to divert */
+	/* Guarded devices: how many, and the names of the first of them. */
+	uint32_t device_count;
+	char devices[STATS_DEVICES_MAX][IFNAMSIZ];
 	uint64_t read_s;  /* when, since the epoch */
 	uint64_t repairs; /* times that the rules were found changed and put right */
 	uint64_t starts;  /* of the responder */

@@ -11,12 +11,13 @@
 
 /*
  * table was read with its contents and exists. 0 when it holds what rules ask for and nothing else;
- * -EPROTO with err naming the first difference; -ENOMEM.
+ * -EPROTO with err naming the first difference; -ENOMEM. Chains of devices that do not exist must be there only
+ * with devices_by_name: older kernels take none.
  */
-int compare_table(
-	const struct kernel_table *table, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
+int compare_table(const struct kernel_table *table, const struct ruleset_table *rules, bool devices_by_name,
+	struct err *err) MX_MUST_CHECK;
 
-/* True when chain is the base chain that spec asks for, but for its policy. */
+/* True when chain is the chain that spec asks for, but for its policy. */
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec);
 
 #endif

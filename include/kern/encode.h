@@ -19,11 +19,13 @@
  * Each returns an object of the caller's, to be given to the nftnl_..._free() of its kind, or NULL
  * when memory ran out.
  */
-struct nftnl_rule *encode_rule(const struct ruleset *ruleset, const struct ruleset_rule *rule);
-struct nftnl_chain *encode_chain(const struct ruleset_chain_spec *chain);
-struct nftnl_obj *encode_counter(enum ruleset_counter counter, uint64_t packets, uint64_t bytes);
+struct nftnl_rule *encode_rule(const struct ruleset_table *table, const struct ruleset_rule *rule);
+struct nftnl_chain *encode_chain(const struct ruleset_table *table, const struct ruleset_chain_spec *chain);
+struct nftnl_obj *encode_counter(
+	const struct ruleset_table *table, enum ruleset_counter counter, uint64_t packets, uint64_t bytes);
 /* Without elements. id is any number that no other set of the same batch has. */
-struct nftnl_set *encode_set(const struct ruleset_set_spec *set, uint32_t id);
+struct nftnl_set *encode_set(
+	const struct ruleset_table *table, const struct ruleset_set_spec *set, uint32_t id);
 
 /* An element of a set. An interval is two: its first key and, with `end`, the first key behind it.
  */

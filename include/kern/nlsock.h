@@ -29,34 +29,39 @@ struct nlbatch {
 	struct nlbatch_item {
 		uint32_t seq;
 		char *what; /* the object in words, for errors */
+		int tag;
 	} * items;
 	size_t count, room;
 	uint32_t seq;
+	int tag;    /* the caller's own, recorded with each message that is added */
 	int broken; /* a negative errno once memory ran out */
 };
 
 /* What the kernel refused. */
 struct nlbatch_refusal {
 	const char *what; /* lives as long as the batch; the batch itself: "the batch" */
-	size_t index;     /* of the message, in the order of nlbatch_add(); SIZE_MAX: the batch itself
-		       */
+	int tag;          /* of the message; 0 for the batch itself */
 };
 
-int nlsock_open(struct nlsock *sock, struct err *err) MX_MUST_CHECK;
+/*
+ * inherited: a netlink socket that somebody else opened (systemd's, by which tables stay owned while nobody
+ * runs), which becomes sock's; -1: open one.
+ */
+int nlsock_open(struct nlsock *sock, int inherited, struct err *err) MX_MUST_CHECK;
 /* Closes it; fine on one that is all zero. */
 void nlsock_close(struct nlsock *sock);
 
-/* Starts a batch that the kernel takes only if the ruleset is still of this generation. */
+/* Starts a batch that the kernel takes only if the ruleset is still of this generation; of any, with 0. */
 int nlbatch_init(struct nlbatch *batch, const struct nlsock *sock, uint32_t generation) MX_MUST_CHECK;
 void nlbatch_done(struct nlbatch *batch);
 
 /*
- * Adds a message of nftables' type (enum nf_tables_msg_types) for family inet, with flags beside
+ * Adds a message of nftables' type (enum nf_tables_msg_types) for a family (NFPROTO_...), with flags beside
  * NLM_F_REQUEST and NLM_F_ACK; the format describes its object. The caller appends attributes until
  * the next call. NULL when memory ran out; then nlsock_commit() says so, too.
  */
-struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flags, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint8_t family, uint16_t flags,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /*
  * Sends the batch and collects every answer. 0 when all of it stands; else a negative errno, err
@@ -70,7 +75,8 @@ int nlsock_commit(struct nlsock *sock, struct nlbatch *batch, struct nlbatch_ref
  * Starts a request in buf (at least MNL_SOCKET_BUFFER_SIZE bytes): flags NLM_F_DUMP for a listing,
  * 0 for a single object. The caller appends attributes and calls nlsock_request().
  */
-struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, uint16_t flags);
+struct nlmsghdr *nlsock_prepare(
+	struct nlsock *sock, char *buf, uint16_t type, uint8_t family, uint16_t flags);
 
 /*
  * Sends the request and gives each message of the answer to callback, which returns MNL_CB_OK or,

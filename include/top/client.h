@@ -27,6 +27,7 @@ enum exit_code client_tell(const struct options *options, const char *path, json
  * Ends a verb with its answer, whose reference is taken over: says its "error", if it has one, and returns
  * EXIT_CODE_USAGE; else prints it as JSON or by print(), as the options ask for.
  */
-enum exit_code client_show(const struct options *options, json_t *answer, void (*print)(const json_t *answer));
+enum exit_code client_show(
+	const struct options *options, json_t *answer, void (*print)(const json_t *answer));
 
 #endif

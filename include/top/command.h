@@ -6,6 +6,7 @@
 #define MX_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "exit_code.h"
 
@@ -23,6 +24,8 @@ enum option_bit {
 		1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
+	OPTION_CONNECTIONS = 1 << 11,
+	OPTION_SYSCTL = 1 << 12,
 };
 
 struct options {
@@ -30,7 +33,9 @@ struct options {
 	const char *socket;                        /* --socket, else NULL: as the configuration says */
 	const char *classes_file, *responses_file; /* else NULL */
 	bool json, no_divert, disarm_on_exit, dry_run;
+	bool sysctl;
 	unsigned rows;         /* -n; 0 = all */
+	uint64_t connections;  /* --connections */
 	const char *from, *to; /* NULL where not given, as are the next */
 	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action;
 	int argc; /* what is left behind the options */
@@ -53,6 +58,7 @@ enum exit_code command_run(const struct command *command, const struct options *
 enum exit_code command_responder(const struct command *command, const struct options *options);
 enum exit_code command_check(const struct command *command, const struct options *options);
 enum exit_code command_guard(const struct command *command, const struct options *options);
+enum exit_code command_prove(const struct command *command, const struct options *options);
 enum exit_code command_status(const struct command *command, const struct options *options);
 enum exit_code command_table(const struct command *command, const struct options *options);
 enum exit_code command_replies(const struct command *command, const struct options *options);
@@ -62,5 +68,7 @@ enum exit_code command_reload(const struct command *command, const struct option
 enum exit_code command_explain(const struct command *command, const struct options *options);
 enum exit_code command_inject(const struct command *command, const struct options *options);
 enum exit_code command_reset(const struct command *command, const struct options *options);
+enum exit_code command_doctor(const struct command *command, const struct options *options);
+enum exit_code command_tune(const struct command *command, const struct options *options);
 
 #endif

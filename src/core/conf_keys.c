@@ -95,6 +95,14 @@ const struct conf_key conf_keys[] = {
 			   "the way to the real internet.",
 	},
 	{
+		KEY("guard", "devices"),
+		.kind = &conf_kind_devices,
+		.preset = {.type = TOML_ARRAY},
+		.example = "[\"tun0\"]",
+		.meaning = "Network devices that do not exist yet and are to be guarded from their first\n"
+			   "packet on; every device is guarded within milliseconds of its appearance.",
+	},
+	{
 		KEY("answer", "mode"),
 		.kind = &conf_kind_choice,
 		STORED(answer.mode),

@@ -169,6 +169,67 @@ const struct conf_kind conf_kind_exclude = {
 	.drop = exclude_drop,
 };
 
+/* As the kernel's dev_valid_name(). */
+static bool device_valid(const char *name)
+{
+	size_t len = strlen(name);
+	return len > 0 && len < IFNAMSIZ && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+	       strcspn(name, "/: \t\n\v\f\r") == len;
+}
+
+static void devices_read(const struct conf_key *key, const struct toml_node *node, struct conf *conf,
+	struct conf_mistakes *mistakes)
+{
+	if (!conf_items_check(key, node, TOML_STRING, mistakes))
+		return;
+	if (node->count > CONF_DEVICES_MAX) {
+		conf_mistake(mistakes, node->line,
+			"%s names %zu devices; at most %d are possible: name only those that do not exist at "
+			"the "
+			"start",
+			key->path, node->count, CONF_DEVICES_MAX);
+		return;
+	}
+	for (size_t i = 0; i < node->count; i++)
+		if (!device_valid(node->items[i].string)) {
+			conf_mistake(mistakes, node->items[i].line,
+				"%s: \"%.32s\" is not a device's name: 1 to %d characters, no space, \"/\" "
+				"or \":\"",
+				key->path, node->items[i].string, IFNAMSIZ - 1);
+			return;
+		}
+	memset(conf->guard.devices, 0, sizeof(conf->guard.devices));
+	for (size_t i = 0; i < node->count; i++)
+		strcpy(conf->guard.devices[i], node->items[i].string);
+	conf->guard.device_count = node->count;
+}
+
+static void devices_print(const struct conf_key *key, const struct conf *conf, FILE *to)
+{
+	(void)key;
+	struct toml_node items[CONF_DEVICES_MAX];
+	for (size_t i = 0; i < conf->guard.device_count; i++)
+		items[i] = (struct toml_node){.type = TOML_STRING, .string = conf->guard.devices[i]};
+	conf_node_print(
+		&(struct toml_node){.type = TOML_ARRAY, .items = items, .count = conf->guard.device_count},
+		to);
+}
+
+static bool devices_equal(const struct conf_key *key, const struct conf *a, const struct conf *b)
+{
+	(void)key;
+	return a->guard.device_count == b->guard.device_count &&
+	       memcmp(a->guard.devices, b->guard.devices, sizeof(a->guard.devices)) == 0;
+}
+
+const struct conf_kind conf_kind_devices = {
+	.type = TOML_ARRAY,
+	.wants = "an array of strings",
+	.read = devices_read,
+	.print = devices_print,
+	.equal = devices_equal,
+};
+
 /* A port number at the front of *text, which moves behind it; 0 where there is none. */
 static unsigned port_take(const char **text)
 {

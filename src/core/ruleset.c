@@ -7,47 +7,74 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ruleset_internal.h"
+
 /*
  * -200 is conntrack, and nat in output is refused there, so -199 is ahead of every other nat. The
- * guard chains come as late as the kernel allows, so that every foreign rule has had its turn.
+ * guard chains come as late as the kernel allows, so that every foreign rule has had its turn; the
+ * static wall behind them, so that what both would stop is counted where the daemon counts.
  */
 #define DIVERT_PRIORITY (-199)
-#define GUARD_PRIORITY  INT_MAX
+#define GUARD_PRIORITY  (INT_MAX - 1)
+#define WALL_PRIORITY   INT_MAX
 
-static const struct ruleset_chain_spec chains[RULESET_CHAINS] = {
-	[RULESET_DIVERT_PREROUTING] = {"divert_prerouting", "nat", NF_INET_PRE_ROUTING, DIVERT_PRIORITY},
-	[RULESET_DIVERT_OUTPUT] = {"divert_output", "nat", NF_INET_LOCAL_OUT, DIVERT_PRIORITY},
-	[RULESET_GUARD_INPUT] = {"guard_input", "filter", NF_INET_LOCAL_IN, 0},
-	[RULESET_GUARD_FORWARD] = {"guard_forward", "filter", NF_INET_FORWARD, GUARD_PRIORITY},
-	[RULESET_GUARD_OUTPUT] = {"guard_output", "filter", NF_INET_LOCAL_OUT, GUARD_PRIORITY},
-	[RULESET_GUARD_POSTROUTING] = {"guard_postrouting", "filter", NF_INET_POST_ROUTING, GUARD_PRIORITY},
+#define DIVERT_PREROUTING "divert_prerouting" /* what containers and guests send through this host */
+#define DIVERT_OUTPUT     "divert_output"     /* what this host sends */
+#define GUARD_INPUT       "guard_input"       /* refuses undiverted connections to the listeners */
+#define GUARD_FORWARD     "guard_forward"     /* rejects, after every foreign chain */
+#define GUARD_OUTPUT      "guard_output"      /* rejects, after every foreign chain */
+#define GUARD_POSTROUTING "guard_postrouting" /* drops, last of all, also what a foreign nat rewrote */
+
+static const struct ruleset_chain_spec guard_chains[] = {
+	{DIVERT_PREROUTING, "nat", NF_INET_PRE_ROUTING, DIVERT_PRIORITY, NULL},
+	{DIVERT_OUTPUT, "nat", NF_INET_LOCAL_OUT, DIVERT_PRIORITY, NULL},
+	{GUARD_INPUT, "filter", NF_INET_LOCAL_IN, 0, NULL},
+	{GUARD_FORWARD, "filter", NF_INET_FORWARD, GUARD_PRIORITY, NULL},
+	{GUARD_OUTPUT, "filter", NF_INET_LOCAL_OUT, GUARD_PRIORITY, NULL},
+	{GUARD_POSTROUTING, "filter", NF_INET_POST_ROUTING, GUARD_PRIORITY, NULL},
+};
+
+static const struct ruleset_chain_spec wall_chains[] = {
+	{GUARD_FORWARD, "filter", NF_INET_FORWARD, WALL_PRIORITY, NULL},
+	{GUARD_OUTPUT, "filter", NF_INET_LOCAL_OUT, WALL_PRIORITY, NULL},
+	{GUARD_POSTROUTING, "filter", NF_INET_POST_ROUTING, WALL_PRIORITY, NULL},
 };
 
 #define TERM(name, ...)                               \
 	{                                             \
 		.kind = RULESET_##name, ##__VA_ARGS__ \
 	}
-#define DPORT       TERM(DPORT_IN_SET, .set = RULESET_PORTS)
-#define LISTENERS   TERM(DPORT_LISTENERS)
-#define EXCLUDED4   TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4)
-#define EXCLUDED6   TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6)
-#define LOCAL       TERM(DADDR_LOCAL)
-#define LOOPBACK    TERM(OIF_LOOPBACK)
-#define TCP         TERM(TCP)
-#define ORIGINAL    TERM(CT_ORIGINAL_DIRECTION)
-#define WAS_DPORT   TERM(CT_ORIGINAL_PORT_IN, .set = RULESET_PORTS)
-#define NOT_DNAT    TERM(CT_NOT_DNAT)
-#define UNTRACKED   TERM(CT_UNTRACKED)
-#define COUNT(name) TERM(COUNT, .counter = RULESET_##name)
-#define ACCEPT      TERM(ACCEPT)
-#define DROP        TERM(DROP)
-#define RESET       TERM(RESET)
-#define REDIRECT    TERM(REDIRECT)
+#define DPORT          TERM(DPORT_IN_SET, .set = RULESET_PORTS)
+#define SPORT          TERM(SPORT_IN_SET, .set = RULESET_PORTS)
+#define LISTENERS      TERM(DPORT_LISTENERS)
+#define EXCLUDED4      TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4)
+#define EXCLUDED6      TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6)
+#define FROM_EXCLUDED4 TERM(SADDR4_IN_SET, .set = RULESET_EXCLUDE4)
+#define FROM_EXCLUDED6 TERM(SADDR6_IN_SET, .set = RULESET_EXCLUDE6)
+#define LOCAL          TERM(DADDR_LOCAL)
+#define FROM_LOCAL     TERM(SADDR_LOCAL)
+#define MISROUTED      TERM(SADDR_MISROUTED)
+#define LOOPBACK       TERM(OIF_LOOPBACK)
+#define ELSEWHERE4     TERM(NEXTHOP4_ELSEWHERE)
+#define ELSEWHERE6     TERM(NEXTHOP6_ELSEWHERE)
+#define TCP            TERM(TCP)
+#define ORIGINAL       TERM(CT_ORIGINAL_DIRECTION)
+#define REPLY          TERM(CT_REPLY_DIRECTION)
+#define WAS_DPORT      TERM(CT_ORIGINAL_PORT_IN, .set = RULESET_PORTS)
+#define BY_LOOPBACK4   TERM(CT_REPLY_LOOPBACK4)
+#define BY_LOOPBACK6   TERM(CT_REPLY_LOOPBACK6)
+#define NOT_DNAT       TERM(CT_NOT_DNAT)
+#define UNTRACKED      TERM(CT_UNTRACKED)
+#define COUNT(name)    TERM(COUNT, .counter = RULESET_##name)
+#define ACCEPT         TERM(ACCEPT)
+#define DROP           TERM(DROP)
+#define RESET          TERM(RESET)
+#define REDIRECT       TERM(REDIRECT)
 
 /* The number of terms counts itself. */
 #define RULE(in, ...)                                                                                     \
 	{                                                                                                 \
-		.chain = RULESET_##in, .terms = {__VA_ARGS__},                                            \
+		.chain = in, .terms = {__VA_ARGS__},                                                      \
 		.term_count = sizeof((struct ruleset_term[]){__VA_ARGS__}) / sizeof(struct ruleset_term), \
 	}
 
@@ -56,10 +83,12 @@ static const struct ruleset_chain_spec chains[RULESET_CHAINS] = {
  * under test must keep working. Exclusions look at the destination on the wire, so no foreign nat
  * can carry a packet through an exclusion to somewhere else.
  */
-static const struct ruleset_rule rules[] = {
+static const struct ruleset_rule divert_rules[] = {
 	RULE(DIVERT_PREROUTING, DPORT, LOCAL, ACCEPT),
 	RULE(DIVERT_PREROUTING, DPORT, EXCLUDED4, COUNT(EXCLUDED), ACCEPT),
 	RULE(DIVERT_PREROUTING, DPORT, EXCLUDED6, COUNT(EXCLUDED), ACCEPT),
+	/* A spoofed source: the listener's answers would leave by another device. The guard rejects it. */
+	RULE(DIVERT_PREROUTING, DPORT, MISROUTED, ACCEPT),
 	RULE(DIVERT_PREROUTING, DPORT, COUNT(DIVERTED), REDIRECT),
 
 	RULE(DIVERT_OUTPUT, DPORT, LOCAL, ACCEPT),
@@ -73,30 +102,80 @@ static const struct ruleset_rule rules[] = {
 	 */
 	RULE(GUARD_INPUT, LISTENERS, ORIGINAL, NOT_DNAT, COUNT(UNDIVERTED_REFUSED), RESET),
 	RULE(GUARD_INPUT, LISTENERS, UNTRACKED, COUNT(UNDIVERTED_REFUSED), RESET),
+};
 
+/*
+ * A spoofed source gets no reset: that would leave. The last rules of forward and output are for what a foreign nat
+ * took from a diverted port to another one, and for a diverted connection whose socket is bound to a
+ * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so.
+ */
+static const struct ruleset_rule guard_rules[] = {
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_FORWARD, DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, DPORT, COUNT(REJECTED_FORWARD), RESET),
+	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
+	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, COUNT(REJECTED_FORWARD), RESET),
 
 	RULE(GUARD_OUTPUT, DPORT, LOCAL, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED4, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, EXCLUDED6, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, DPORT, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), DROP),
+	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE4, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
+	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE6, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 
 	/*
-	 * What reaches lo stays here. The last rule is for what a foreign nat took from a diverted
-	 * port to another one, and for diverted packets that are about to leave after all; replies,
-	 * those of a mail server of this host among them, run in the other direction and pass.
-	 * Untracked packets have no original port: their own one says it all.
+	 * What reaches lo stays here. The fifth rule is for what a foreign nat took from a diverted
+	 * port to another one, and for diverted packets that are about to leave after all. Untracked
+	 * packets have no original port: their own one says it all.
 	 */
 	RULE(GUARD_POSTROUTING, LOOPBACK, ACCEPT),
 	RULE(GUARD_POSTROUTING, EXCLUDED4, ACCEPT),
 	RULE(GUARD_POSTROUTING, EXCLUDED6, ACCEPT),
 	RULE(GUARD_POSTROUTING, DPORT, COUNT(DROPPED_POSTROUTING), DROP),
 	RULE(GUARD_POSTROUTING, TCP, ORIGINAL, WAS_DPORT, COUNT(DROPPED_POSTROUTING), DROP),
+
+	/*
+	 * Replies. A connection that was diverted in output was this host's own, so its replies go to
+	 * lo; where they do not, its source was spoofed. One that was diverted in prerouting, or rejected in
+	 * forward, belongs to a container or guest, to whom its replies go (MISROUTED, above). Then the
+	 * host's own mail server, and those of excluded networks. Who else speaks from a diverted port says
+	 * to somebody outside that mail was sent.
+	 */
+	RULE(GUARD_POSTROUTING, SPORT, REPLY, BY_LOOPBACK4, COUNT(DROPPED_REPLIES), DROP),
+	RULE(GUARD_POSTROUTING, SPORT, REPLY, BY_LOOPBACK6, COUNT(DROPPED_REPLIES), DROP),
+	RULE(GUARD_POSTROUTING, SPORT, REPLY, ACCEPT),
+	RULE(GUARD_POSTROUTING, SPORT, FROM_LOCAL, ACCEPT),
+	RULE(GUARD_POSTROUTING, SPORT, FROM_EXCLUDED4, ACCEPT),
+	RULE(GUARD_POSTROUTING, SPORT, FROM_EXCLUDED6, ACCEPT),
+	RULE(GUARD_POSTROUTING, SPORT, COUNT(DROPPED_REPLIES), DROP),
 };
 
-_Static_assert(sizeof(rules) / sizeof(rules[0]) <= RULESET_RULES_MAX, "RULESET_RULES_MAX is too small");
+static const struct ruleset_table identities[RULESET_TABLES] = {
+	[RULESET_GUARD] = {RULESET_GUARD, "mxmirage", NFPROTO_INET, true},
+	[RULESET_EGRESS] = {RULESET_EGRESS, "mxmirage", NFPROTO_NETDEV, true},
+	[RULESET_WALL] = {RULESET_WALL, "mxmirage_static", NFPROTO_INET, false},
+	[RULESET_WALL_EGRESS] = {RULESET_WALL_EGRESS, "mxmirage_static", NFPROTO_NETDEV, false},
+};
+
+const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id)
+{
+	return &identities[id];
+}
+
+const char *ruleset_family_name(const struct ruleset_table *table)
+{
+	return table->family == NFPROTO_NETDEV ? "netdev" : "inet";
+}
+
+const struct ruleset_chain_spec *ruleset_chain_find(const struct ruleset_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->chain_count; i++)
+		if (strcmp(table->chains[i].name, name) == 0)
+			return &table->chains[i];
+	return NULL;
+}
 
 const char *ruleset_counter_name(enum ruleset_counter counter)
 {
@@ -106,53 +185,132 @@ const char *ruleset_counter_name(enum ruleset_counter counter)
 		[RULESET_REJECTED_OUTPUT] = "rejected_output",
 		[RULESET_REJECTED_FORWARD] = "rejected_forward",
 		[RULESET_DROPPED_POSTROUTING] = "dropped_postrouting",
+		[RULESET_DROPPED_REPLIES] = "dropped_replies",
+		[RULESET_DROPPED_EGRESS] = "dropped_egress",
 		[RULESET_UNDIVERTED_REFUSED] = "undiverted_refused",
 	};
 	return names[counter];
 }
 
-/* The ruleset and what its sets point to, in one piece: a reload frees the conf that it came from.
- */
+bool ruleset_add_chain(struct ruleset_table *table, const struct ruleset_chain_spec *chain)
+{
+	struct ruleset_chain_spec *more =
+		realloc(table->chains, (table->chain_count + 1) * sizeof(*table->chains));
+	if (!more)
+		return false;
+	table->chains = more;
+	table->chains[table->chain_count++] = *chain;
+	return true;
+}
+
+bool ruleset_add_rule(struct ruleset_table *table, const struct ruleset_rule *rule)
+{
+	struct ruleset_rule *more = realloc(table->rules, (table->rule_count + 1) * sizeof(*table->rules));
+	if (!more)
+		return false;
+	table->rules = more;
+	table->rules[table->rule_count++] = *rule;
+	for (size_t i = 0; i < rule->term_count; i++)
+		if (rule->terms[i].kind == RULESET_COUNT)
+			table->counters |= 1u << rule->terms[i].counter;
+	return true;
+}
+
+/* The ruleset and what its tables point to: a reload frees the conf that it came from. */
 struct storage {
 	struct ruleset ruleset;
+	struct ruleset_set_spec sets[RULESET_SETS];
 	uint16_t ports[CONF_PORTS_MAX];
+	struct ruleset_device *devices;
+	size_t device_count;
 	struct conf_block blocks[];
 };
 
-struct ruleset *ruleset_new(const struct conf *conf, struct err *err)
+static void storage_sets(struct storage *storage, const struct conf *conf)
 {
-	size_t count = conf->divert.exclude_count;
-	struct storage *storage = calloc(1, sizeof(*storage) + count * sizeof(storage->blocks[0]));
-	if (!storage) {
-		err_set(err, -ENOMEM, "no memory for the rules (%zu exclusions)", count);
-		return NULL;
-	}
-
-	struct ruleset *ruleset = &storage->ruleset;
-	memcpy(ruleset->chains, chains, sizeof(chains));
-	memcpy(ruleset->rules, rules, sizeof(rules));
-	ruleset->rule_count = sizeof(rules) / sizeof(rules[0]);
-	ruleset->listen_first = conf->listen.port_first;
-	ruleset->listen_last = conf->listen.port_last;
-
 	memcpy(storage->ports, conf->divert.ports, sizeof(storage->ports));
-	ruleset->sets[RULESET_PORTS] = (struct ruleset_set_spec){
+	storage->sets[RULESET_PORTS] = (struct ruleset_set_spec){
 		"ports", RULESET_SET_SERVICE, .ports = storage->ports, .count = conf->divert.port_count};
 
-	size_t v4 = 0;
+	size_t count = conf->divert.exclude_count, v4 = 0;
 	for (size_t i = 0; i < count; i++) {
 		storage->blocks[i] = conf->divert.exclude[i];
 		v4 += storage->blocks[i].family == AF_INET;
 	}
-	ruleset->sets[RULESET_EXCLUDE4] = (struct ruleset_set_spec){
+	storage->sets[RULESET_EXCLUDE4] = (struct ruleset_set_spec){
 		"exclude4", RULESET_SET_IPV4, .blocks = storage->blocks, .count = v4};
-	ruleset->sets[RULESET_EXCLUDE6] = (struct ruleset_set_spec){
+	storage->sets[RULESET_EXCLUDE6] = (struct ruleset_set_spec){
 		"exclude6", RULESET_SET_IPV6, .blocks = storage->blocks + v4, .count = count - v4};
-	return ruleset;
+}
+
+#define ADD_ALL(table, chains, add)                                             \
+	for (size_t i = 0; i < sizeof(chains) / sizeof((chains)[0]) && ok; i++) \
+		ok = add(table, &(chains)[i]);
+
+static bool table_fill(struct storage *storage, struct ruleset_table *table, enum ruleset_table_id id,
+	const struct conf *conf)
+{
+	*table = identities[id];
+	table->sets = storage->sets;
+	table->listen_first = conf->listen.port_first;
+	table->listen_last = conf->listen.port_last;
+	bool ok = true;
+	switch (id) {
+	case RULESET_GUARD:
+		ADD_ALL(table, guard_chains, ruleset_add_chain)
+		ADD_ALL(table, divert_rules, ruleset_add_rule)
+		ADD_ALL(table, guard_rules, ruleset_add_rule)
+		return ok;
+	case RULESET_WALL:
+		ADD_ALL(table, wall_chains, ruleset_add_chain)
+		ADD_ALL(table, guard_rules, ruleset_add_rule)
+		return ok;
+	case RULESET_EGRESS:
+		return ruleset_fill_egress(table, GUARD_PRIORITY, storage->devices, storage->device_count);
+	case RULESET_WALL_EGRESS:
+		return ruleset_fill_egress(table, WALL_PRIORITY, storage->devices, storage->device_count);
+	case RULESET_TABLES:
+		break;
+	}
+	return false;
+}
+
+struct ruleset *ruleset_new(
+	const struct conf *conf, unsigned tables, const struct ruleset_devices *devices, struct err *err)
+{
+	size_t excluded = conf->divert.exclude_count;
+	struct storage *storage = calloc(1, sizeof(*storage) + excluded * sizeof(storage->blocks[0]));
+	if (!storage)
+		goto fail;
+	storage_sets(storage, conf);
+	if (!ruleset_name_devices(&storage->devices, &storage->device_count, devices, conf))
+		goto fail;
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES; id++)
+		if (tables & 1u << id) {
+			struct ruleset_table *table =
+				&storage->ruleset.tables[storage->ruleset.table_count++];
+			if (!table_fill(storage, table, id, conf))
+				goto fail;
+		}
+	return &storage->ruleset;
+fail:
+	if (storage)
+		ruleset_free(&storage->ruleset);
+	err_set(err, -ENOMEM, "no memory for the rules (%zu exclusions, %zu devices)", excluded,
+		devices ? devices->count : 0);
+	return NULL;
 }
 
 void ruleset_free(struct ruleset *ruleset)
 {
+	if (!ruleset)
+		return;
+	for (size_t i = 0; i < ruleset->table_count; i++) {
+		free(ruleset->tables[i].chains);
+		free(ruleset->tables[i].rules);
+	}
 	/* The ruleset is the first member of its storage. */
-	free(ruleset);
+	struct storage *storage = (struct storage *)ruleset;
+	free(storage->devices);
+	free(storage);
 }

@@ -1,9 +1,10 @@
 #include "stats.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
-#define STATS_VERSION 2
+#define STATS_VERSION 3
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
 #define PROBES_MAX 64
@@ -19,7 +20,9 @@ struct header {
 		stats_u64 packets, bytes;           /* as the kernel counts now */
 		stats_u64 packets_base, bytes_base; /* what tables now gone had counted */
 	} counters[RULESET_COUNTERS];
-	stats_u32 armed, owner, persist, diverting;
+	stats_u32 armed, owner, persist, walled, diverting, device_count;
+	/* A name in two words: read while it is written, it may be wrong for a moment. */
+	stats_u64 devices[STATS_DEVICES_MAX][IFNAMSIZ / sizeof(uint64_t)];
 	stats_u64 read_s, repairs, starts;
 };
 
@@ -330,6 +333,23 @@ void stats_kernel_reset(const struct stats *stats)
 	}
 }
 
+static void name_store(stats_u64 *words, const char *name)
+{
+	uint64_t plain[IFNAMSIZ / sizeof(uint64_t)];
+	memcpy(plain, name, sizeof(plain));
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		store(&words[i], plain[i]);
+}
+
+static void name_load(char *name, stats_u64 *words)
+{
+	uint64_t plain[IFNAMSIZ / sizeof(uint64_t)];
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		plain[i] = load(&words[i]);
+	memcpy(name, plain, sizeof(plain));
+	name[IFNAMSIZ - 1] = '\0';
+}
+
 void stats_kernel_write(const struct stats *stats, const struct stats_kernel *kernel)
 {
 	struct header *header = stats->memory;
@@ -340,6 +360,10 @@ void stats_kernel_write(const struct stats *stats, const struct stats_kernel *ke
 	atomic_store_explicit(&header->armed, kernel->armed, memory_order_relaxed);
 	atomic_store_explicit(&header->owner, kernel->owner, memory_order_relaxed);
 	atomic_store_explicit(&header->persist, kernel->persist, memory_order_relaxed);
+	atomic_store_explicit(&header->walled, kernel->walled, memory_order_relaxed);
+	atomic_store_explicit(&header->device_count, kernel->device_count, memory_order_relaxed);
+	for (size_t i = 0; i < STATS_DEVICES_MAX; i++)
+		name_store(header->devices[i], kernel->devices[i]);
 	atomic_store_explicit(&header->diverting, kernel->diverting, memory_order_relaxed);
 	store(&header->read_s, kernel->read_s);
 	store(&header->repairs, kernel->repairs);
@@ -357,6 +381,10 @@ void stats_kernel_read(const struct stats *stats, struct stats_kernel *kernel)
 	kernel->armed = atomic_load_explicit(&header->armed, memory_order_relaxed);
 	kernel->owner = atomic_load_explicit(&header->owner, memory_order_relaxed);
 	kernel->persist = atomic_load_explicit(&header->persist, memory_order_relaxed);
+	kernel->walled = atomic_load_explicit(&header->walled, memory_order_relaxed);
+	kernel->device_count = atomic_load_explicit(&header->device_count, memory_order_relaxed);
+	for (size_t i = 0; i < STATS_DEVICES_MAX; i++)
+		name_load(kernel->devices[i], header->devices[i]);
 	kernel->diverting = atomic_load_explicit(&header->diverting, memory_order_relaxed);
 	kernel->read_s = load(&header->read_s);
 	kernel->repairs = load(&header->repairs);

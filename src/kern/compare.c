@@ -5,43 +5,57 @@
 #include <libnftnl/expr.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "encode.h"
 
-#define DIFFERENCE "table inet " RULESET_TABLE " is not as it was loaded: "
-
 struct comparison {
 	const struct kernel_table *table;
-	const struct ruleset *rules;
+	const struct ruleset_table *rules;
+	bool devices_by_name; /* chains of devices that do not exist are expected, too */
 	struct err *err;
 	int code; /* the first difference's; later ones are not looked for */
 };
 
-#define differ(comparison, ...) \
-	((comparison)->code = err_set((comparison)->err, -EPROTO, DIFFERENCE __VA_ARGS__))
+#define differ(comparison, format, ...)                                                                    \
+	((comparison)->code = err_set((comparison)->err, -EPROTO,                                          \
+		 "table %s %s is not as it was loaded: " format, ruleset_family_name((comparison)->rules), \
+		 (comparison)->rules->name, ##__VA_ARGS__))
 
 static int no_memory(struct comparison *comparison)
 {
 	return comparison->code = err_set(comparison->err, -ENOMEM, "no memory to compare the rules");
 }
 
+/* The device of a chain that the kernel listed, or NULL. */
+static const char *chain_device(const struct nftnl_chain *chain)
+{
+	if (nftnl_chain_is_set(chain, NFTNL_CHAIN_DEV))
+		return nftnl_chain_get_str(chain, NFTNL_CHAIN_DEV);
+	const char *const *devices = nftnl_chain_get(chain, NFTNL_CHAIN_DEVICES);
+	return devices && devices[0] && !devices[1] ? devices[0] : NULL;
+}
+
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec)
 {
-	return nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
-	       strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE), spec->type) == 0 &&
+	bool hooked = nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM);
+	if (!spec->type || !hooked)
+		return !spec->type && !hooked;
+	const char *device = chain_device(chain);
+	return strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE), spec->type) == 0 &&
 	       nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM) == spec->hook &&
-	       nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO) == spec->priority;
+	       nftnl_chain_get_s32(chain, NFTNL_CHAIN_PRIO) == spec->priority &&
+	       (spec->device ? device && strcmp(device, spec->device) == 0 : !device);
 }
 
 static int chain_is_known(struct nftnl_chain *chain, void *data)
 {
 	struct comparison *comparison = data;
 	const char *name = nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME);
-	for (int i = 0; i < RULESET_CHAINS; i++)
-		if (strcmp(name, comparison->rules->chains[i].name) == 0)
-			return 0;
+	if (ruleset_chain_find(comparison->rules, name))
+		return 0;
 	differ(comparison, "chain %s does not belong there", name);
 	return -1;
 }
@@ -52,8 +66,8 @@ static void chain_compare(struct comparison *comparison, const struct ruleset_ch
 	if (!chain)
 		differ(comparison, "chain %s is missing", spec->name);
 	else if (!compare_is_chain(chain, spec))
-		differ(comparison, "chain %s has another type, hook or priority", spec->name);
-	else if (nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) != NF_ACCEPT)
+		differ(comparison, "chain %s has another type, hook, device or priority", spec->name);
+	else if (spec->type && nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) != NF_ACCEPT)
 		differ(comparison, "chain %s has another policy than accept", spec->name);
 }
 
@@ -94,7 +108,7 @@ static bool rules_equal(
 static void rule_compare(struct comparison *comparison, const struct ruleset_rule *rule, unsigned number,
 	const struct nftnl_rule *have)
 {
-	const char *chain = comparison->rules->chains[rule->chain].name;
+	const char *chain = rule->chain;
 	char *text = NULL;
 	size_t len;
 	FILE *to = open_memstream(&text, &len);
@@ -126,10 +140,9 @@ static struct nftnl_rule *rule_next(struct nftnl_rule_list_iter *iter, const cha
 	return rule;
 }
 
-static void rules_compare(struct comparison *comparison, enum ruleset_chain chain)
+static void rules_compare(struct comparison *comparison, const char *name)
 {
-	const struct ruleset *rules = comparison->rules;
-	const char *name = rules->chains[chain].name;
+	const struct ruleset_table *rules = comparison->rules;
 	struct nftnl_rule_list_iter *iter = nftnl_rule_list_iter_create(comparison->table->rules);
 	if (!iter) {
 		no_memory(comparison);
@@ -137,7 +150,7 @@ static void rules_compare(struct comparison *comparison, enum ruleset_chain chai
 	}
 	unsigned number = 0;
 	for (size_t i = 0; i < rules->rule_count && comparison->code == 0; i++)
-		if (rules->rules[i].chain == chain)
+		if (strcmp(rules->rules[i].chain, name) == 0)
 			rule_compare(comparison, &rules->rules[i], ++number, rule_next(iter, name));
 	if (comparison->code == 0 && rule_next(iter, name))
 		differ(comparison, "chain %s has rules behind its rule %u that do not belong there", name,
@@ -249,7 +262,7 @@ static void set_compare(struct comparison *comparison, const struct ruleset_set_
 		differ(comparison, "set %s is missing", spec->name);
 		return;
 	}
-	struct nftnl_set *want = encode_set(spec, 0);
+	struct nftnl_set *want = encode_set(comparison->rules, spec, 0);
 	if (!want) {
 		no_memory(comparison);
 		return;
@@ -265,21 +278,32 @@ static void set_compare(struct comparison *comparison, const struct ruleset_set_
 		elements_compare(comparison, spec, set);
 }
 
-int compare_table(const struct kernel_table *table, const struct ruleset *rules, struct err *err)
+/* Whether the chain is to stand: one of a device that went, or is yet to come, may not be possible. */
+static bool chain_expected(const struct comparison *comparison, const struct ruleset_chain_spec *spec)
 {
-	struct comparison comparison = {table, rules, err, 0};
+	return !spec->device || comparison->devices_by_name || if_nametoindex(spec->device) != 0;
+}
+
+int compare_table(const struct kernel_table *table, const struct ruleset_table *rules, bool devices_by_name,
+	struct err *err)
+{
+	struct comparison comparison = {table, rules, devices_by_name, err, 0};
 	if (table->flags & KERNEL_TABLE_DORMANT)
 		return differ(&comparison, "it is dormant (none of its rules is in force)");
 
 	for (int i = 0; i < RULESET_COUNTERS && comparison.code == 0; i++)
-		if (!kernel_counter_find(table->objects, ruleset_counter_name(i)))
+		if (rules->counters & 1u << i &&
+			!kernel_counter_find(table->objects, ruleset_counter_name(i)))
 			differ(&comparison, "counter %s is missing", ruleset_counter_name(i));
 	for (int i = 0; i < RULESET_SETS && comparison.code == 0; i++)
 		set_compare(&comparison, &rules->sets[i]);
-	for (int i = 0; i < RULESET_CHAINS && comparison.code == 0; i++)
+	for (size_t i = 0; i < rules->chain_count && comparison.code == 0; i++) {
+		if (!chain_expected(&comparison, &rules->chains[i]))
+			continue;
 		chain_compare(&comparison, &rules->chains[i]);
-	for (int i = 0; i < RULESET_CHAINS && comparison.code == 0; i++)
-		rules_compare(&comparison, i);
+		if (comparison.code == 0)
+			rules_compare(&comparison, rules->chains[i].name);
+	}
 	if (comparison.code == 0)
 		nftnl_set_list_foreach(table->sets, set_is_known, &comparison);
 	if (comparison.code == 0)

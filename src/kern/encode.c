@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libnftnl/expr.h>
 #include <libnftnl/udata.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -16,7 +17,7 @@
 #define LOOPBACK_IFINDEX 1
 
 struct encoder {
-	const struct ruleset *ruleset;
+	const struct ruleset_table *table;
 	struct nftnl_rule *rule;
 	bool failed;
 };
@@ -80,6 +81,7 @@ static void compare_u8(struct encoder *encoder, uint8_t value)
 	compare(encoder, NFT_CMP_EQ, &value, sizeof(value));
 }
 
+/* value in host order */
 static void compare_u16(struct encoder *encoder, enum nft_cmp_ops op, uint16_t value)
 {
 	value = htons(value);
@@ -91,7 +93,7 @@ static void compare_u32(struct encoder *encoder, enum nft_cmp_ops op, uint32_t v
 	compare(encoder, op, &value, sizeof(value));
 }
 
-static void mask_u32(struct encoder *encoder, uint32_t mask)
+static void mask(struct encoder *encoder, const void *bits, uint32_t len)
 {
 	static const uint32_t zero;
 	struct nftnl_expr *expr = expr_add(encoder, "bitwise");
@@ -99,9 +101,21 @@ static void mask_u32(struct encoder *encoder, uint32_t mask)
 		return;
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
-	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
-	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, len);
+	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, bits, len);
+	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &zero, len);
+}
+
+static void mask_u32(struct encoder *encoder, uint32_t bits)
+{
+	mask(encoder, &bits, sizeof(bits));
+}
+
+/* bits in host order */
+static void mask_u16(struct encoder *encoder, uint16_t bits)
+{
+	bits = htons(bits);
+	mask(encoder, &bits, sizeof(bits));
 }
 
 static void lookup(struct encoder *encoder, enum ruleset_set set)
@@ -110,7 +124,7 @@ static void lookup(struct encoder *encoder, enum ruleset_set set)
 	if (!expr)
 		return;
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_str(expr, NFTNL_EXPR_LOOKUP_SET, encoder->ruleset->sets[set].name);
+	nftnl_expr_set_str(expr, NFTNL_EXPR_LOOKUP_SET, encoder->table->sets[set].name);
 	/* Not inverted: said aloud, so that it reads as the kernel lists it. */
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, 0);
 }
@@ -147,6 +161,21 @@ static void load_dport(struct encoder *encoder)
 	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(uint16_t));
 }
 
+static void encode_dport_any(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_dport(encoder);
+	compare_u16(encoder, NFT_CMP_GTE, 0);
+	compare_u16(encoder, NFT_CMP_LTE, UINT16_MAX);
+}
+
+static void encode_sport_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	encode_tcp(encoder, NULL);
+	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(uint16_t));
+	lookup(encoder, term->set);
+}
+
 static void encode_dport_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	load_dport(encoder);
@@ -156,7 +185,7 @@ static void encode_dport_in_set(struct encoder *encoder, const struct ruleset_te
 static void encode_dport_listeners(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	uint16_t first = encoder->ruleset->listen_first, last = encoder->ruleset->listen_last;
+	uint16_t first = encoder->table->listen_first, last = encoder->table->listen_last;
 	load_dport(encoder);
 	if (first == last) {
 		compare_u16(encoder, NFT_CMP_EQ, first);
@@ -166,32 +195,140 @@ static void encode_dport_listeners(struct encoder *encoder, const struct ruleset
 	}
 }
 
+static void encode_ip4(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_meta(encoder, NFT_META_PROTOCOL);
+	compare_u16(encoder, NFT_CMP_EQ, ETH_P_IP);
+}
+
+static void encode_ip6(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_meta(encoder, NFT_META_PROTOCOL);
+	compare_u16(encoder, NFT_CMP_EQ, ETH_P_IPV6);
+}
+
+/* As nft makes sure that an address can be read: by what the family of the table knows. */
+static void match_ip(struct encoder *encoder, uint8_t version)
+{
+	if (encoder->table->family == NFPROTO_NETDEV) {
+		(version == 4 ? encode_ip4 : encode_ip6)(encoder, NULL);
+	} else {
+		load_meta(encoder, NFT_META_NFPROTO);
+		compare_u8(encoder, version == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	}
+}
+
 static void encode_daddr4_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
-	load_meta(encoder, NFT_META_NFPROTO);
-	compare_u8(encoder, NFPROTO_IPV4);
+	match_ip(encoder, 4);
 	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
 	lookup(encoder, term->set);
 }
 
 static void encode_daddr6_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
-	load_meta(encoder, NFT_META_NFPROTO);
-	compare_u8(encoder, NFPROTO_IPV6);
+	match_ip(encoder, 6);
 	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 24, 16);
 	lookup(encoder, term->set);
+}
+
+static void encode_saddr4_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	match_ip(encoder, 4);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 12, 4);
+	lookup(encoder, term->set);
+}
+
+static void encode_saddr6_in_set(struct encoder *encoder, const struct ruleset_term *term)
+{
+	match_ip(encoder, 6);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 8, 16);
+	lookup(encoder, term->set);
+}
+
+static void load_fib(struct encoder *encoder, uint32_t flags, enum nft_fib_result result)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "fib");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, flags);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, result);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
 }
 
 static void encode_daddr_local(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	struct nftnl_expr *expr = expr_add(encoder, "fib");
+	load_fib(encoder, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE);
+	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+}
+
+static void encode_saddr_local(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_fib(encoder, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE);
+	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+}
+
+static void encode_saddr_misrouted(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_fib(encoder, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT, NFT_FIB_RESULT_OIF);
+	compare_u32(encoder, NFT_CMP_EQ, 0);
+}
+
+static void encode_fragment4(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	match_ip(encoder, 4);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 9, sizeof(uint8_t));
+	compare_u8(encoder, IPPROTO_TCP);
+	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 6, sizeof(uint16_t));
+	mask_u16(encoder, 0x1fff);
+	compare_u16(encoder, NFT_CMP_NEQ, 0);
+}
+
+static void encode_fragment6(struct encoder *encoder, const struct ruleset_term *term)
+{
+	match_ip(encoder, 6);
+	encode_tcp(encoder, term);
+	struct nftnl_expr *expr = expr_add(encoder, "exthdr");
 	if (!expr)
 		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
-	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_DREG, NFT_REG_1);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_EXTHDR_TYPE, IPPROTO_FRAGMENT);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OFFSET, 2);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_LEN, sizeof(uint16_t));
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_FLAGS, 0);
+	mask_u16(encoder, 0xfff8);
+	compare_u16(encoder, NFT_CMP_NEQ, 0);
+}
+
+static void encode_readable(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	static const uint8_t reserved = 255;
+	load_meta(encoder, NFT_META_L4PROTO);
+	compare(encoder, NFT_CMP_NEQ, &reserved, sizeof(reserved));
+}
+
+static void encode_bytes(struct encoder *encoder, const struct ruleset_term *term)
+{
+	const struct ruleset_bytes *bytes = &term->bytes;
+	enum nft_cmp_ops op = bytes->differ ? NFT_CMP_NEQ : NFT_CMP_EQ;
+	load_payload(encoder, bytes->network ? NFT_PAYLOAD_NETWORK_HEADER : NFT_PAYLOAD_LL_HEADER,
+		bytes->offset, bytes->len);
+	if (bytes->mask)
+		mask_u16(encoder, bytes->mask);
+	if (bytes->len == sizeof(uint8_t)) {
+		uint8_t value = (uint8_t)bytes->value;
+		compare(encoder, op, &value, sizeof(value));
+	} else {
+		compare_u16(encoder, op, bytes->value);
+	}
 }
 
 static void encode_oif_loopback(struct encoder *encoder, const struct ruleset_term *term)
@@ -201,11 +338,61 @@ static void encode_oif_loopback(struct encoder *encoder, const struct ruleset_te
 	compare_u32(encoder, NFT_CMP_EQ, LOOPBACK_IFINDEX);
 }
 
+static void load_rt(struct encoder *encoder, enum nft_rt_keys key)
+{
+	struct nftnl_expr *expr = expr_add(encoder, "rt");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_KEY, key);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_RT_DREG, NFT_REG_1);
+}
+
+static void encode_nexthop4_elsewhere(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+	load_rt(encoder, NFT_RT_NEXTHOP4);
+	compare(encoder, NFT_CMP_NEQ, &loopback, sizeof(loopback));
+}
+
+static void encode_nexthop6_elsewhere(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_rt(encoder, NFT_RT_NEXTHOP6);
+	compare(encoder, NFT_CMP_NEQ, &in6addr_loopback, sizeof(in6addr_loopback));
+}
+
 static void encode_ct_original_direction(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	load_ct(encoder, NFT_CT_DIRECTION);
 	compare_u8(encoder, IP_CT_DIR_ORIGINAL);
+}
+
+static void encode_ct_reply_direction(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	load_ct(encoder, NFT_CT_DIRECTION);
+	compare_u8(encoder, IP_CT_DIR_REPLY);
+}
+
+static void encode_ct_reply_loopback4(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_SRC_IP);
+	if (expr)
+		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_REPLY);
+	compare(encoder, NFT_CMP_EQ, &loopback, sizeof(loopback));
+}
+
+static void encode_ct_reply_loopback6(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_SRC_IP6);
+	if (expr)
+		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_REPLY);
+	compare(encoder, NFT_CMP_EQ, &in6addr_loopback, sizeof(in6addr_loopback));
 }
 
 static void encode_ct_original_port_in(struct encoder *encoder, const struct ruleset_term *term)
@@ -266,7 +453,7 @@ static void encode_reset(struct encoder *encoder, const struct ruleset_term *ter
 static void encode_redirect(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	uint16_t first = encoder->ruleset->listen_first, last = encoder->ruleset->listen_last;
+	uint16_t first = encoder->table->listen_first, last = encoder->table->listen_last;
 	load_port(encoder, NFT_REG_1, first);
 	if (last != first)
 		load_port(encoder, NFT_REG_2, last);
@@ -278,16 +465,44 @@ static void encode_redirect(struct encoder *encoder, const struct ruleset_term *
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
 }
 
+static void encode_jump_egress(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	struct nftnl_expr *expr = expr_add(encoder, "immediate");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, (uint32_t)NFT_JUMP);
+	nftnl_expr_set_str(expr, NFTNL_EXPR_IMM_CHAIN, "egress");
+}
+
 static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct ruleset_term *) = {
 	[RULESET_DPORT_IN_SET] = encode_dport_in_set,
+	[RULESET_DPORT_ANY] = encode_dport_any,
+	[RULESET_SPORT_IN_SET] = encode_sport_in_set,
 	[RULESET_DPORT_LISTENERS] = encode_dport_listeners,
 	[RULESET_DADDR4_IN_SET] = encode_daddr4_in_set,
 	[RULESET_DADDR6_IN_SET] = encode_daddr6_in_set,
+	[RULESET_SADDR4_IN_SET] = encode_saddr4_in_set,
+	[RULESET_SADDR6_IN_SET] = encode_saddr6_in_set,
 	[RULESET_DADDR_LOCAL] = encode_daddr_local,
+	[RULESET_SADDR_LOCAL] = encode_saddr_local,
+	[RULESET_SADDR_MISROUTED] = encode_saddr_misrouted,
 	[RULESET_OIF_LOOPBACK] = encode_oif_loopback,
+	[RULESET_NEXTHOP4_ELSEWHERE] = encode_nexthop4_elsewhere,
+	[RULESET_NEXTHOP6_ELSEWHERE] = encode_nexthop6_elsewhere,
 	[RULESET_TCP] = encode_tcp,
+	[RULESET_IP4] = encode_ip4,
+	[RULESET_IP6] = encode_ip6,
+	[RULESET_FRAGMENT4] = encode_fragment4,
+	[RULESET_FRAGMENT6] = encode_fragment6,
+	[RULESET_READABLE] = encode_readable,
+	[RULESET_BYTES] = encode_bytes,
 	[RULESET_CT_ORIGINAL_DIRECTION] = encode_ct_original_direction,
+	[RULESET_CT_REPLY_DIRECTION] = encode_ct_reply_direction,
 	[RULESET_CT_ORIGINAL_PORT_IN] = encode_ct_original_port_in,
+	[RULESET_CT_REPLY_LOOPBACK4] = encode_ct_reply_loopback4,
+	[RULESET_CT_REPLY_LOOPBACK6] = encode_ct_reply_loopback6,
 	[RULESET_CT_NOT_DNAT] = encode_ct_not_dnat,
 	[RULESET_CT_UNTRACKED] = encode_ct_untracked,
 	[RULESET_COUNT] = encode_count,
@@ -295,16 +510,17 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_DROP] = encode_drop,
 	[RULESET_RESET] = encode_reset,
 	[RULESET_REDIRECT] = encode_redirect,
+	[RULESET_JUMP_EGRESS] = encode_jump_egress,
 };
 
-struct nftnl_rule *encode_rule(const struct ruleset *ruleset, const struct ruleset_rule *rule)
+struct nftnl_rule *encode_rule(const struct ruleset_table *table, const struct ruleset_rule *rule)
 {
-	struct encoder encoder = {ruleset, nftnl_rule_alloc(), false};
+	struct encoder encoder = {table, nftnl_rule_alloc(), false};
 	if (!encoder.rule)
 		return NULL;
-	nftnl_rule_set_u32(encoder.rule, NFTNL_RULE_FAMILY, NFPROTO_INET);
-	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_TABLE, RULESET_TABLE);
-	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_CHAIN, ruleset->chains[rule->chain].name);
+	nftnl_rule_set_u32(encoder.rule, NFTNL_RULE_FAMILY, table->family);
+	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_TABLE, table->name);
+	nftnl_rule_set_str(encoder.rule, NFTNL_RULE_CHAIN, rule->chain);
 	for (size_t i = 0; i < rule->term_count; i++)
 		encoders[rule->terms[i].kind](&encoder, &rule->terms[i]);
 	if (encoder.failed) {

@@ -18,28 +18,33 @@ static const struct set_type {
 	[RULESET_SET_IPV6] = {8, 16, NFT_SET_INTERVAL},
 };
 
-struct nftnl_chain *encode_chain(const struct ruleset_chain_spec *spec)
+struct nftnl_chain *encode_chain(const struct ruleset_table *table, const struct ruleset_chain_spec *spec)
 {
 	struct nftnl_chain *chain = nftnl_chain_alloc();
 	if (!chain)
 		return NULL;
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_FAMILY, NFPROTO_INET);
-	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, RULESET_TABLE);
+	nftnl_chain_set_u32(chain, NFTNL_CHAIN_FAMILY, table->family);
+	nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, table->name);
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, spec->name);
+	if (!spec->type)
+		return chain;
 	nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, spec->type);
 	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, spec->hook);
 	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, spec->priority);
 	nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	if (spec->device)
+		nftnl_chain_set_str(chain, NFTNL_CHAIN_DEV, spec->device);
 	return chain;
 }
 
-struct nftnl_obj *encode_counter(enum ruleset_counter counter, uint64_t packets, uint64_t bytes)
+struct nftnl_obj *encode_counter(
+	const struct ruleset_table *table, enum ruleset_counter counter, uint64_t packets, uint64_t bytes)
 {
 	struct nftnl_obj *object = nftnl_obj_alloc();
 	if (!object)
 		return NULL;
-	nftnl_obj_set_u32(object, NFTNL_OBJ_FAMILY, NFPROTO_INET);
-	nftnl_obj_set_str(object, NFTNL_OBJ_TABLE, RULESET_TABLE);
+	nftnl_obj_set_u32(object, NFTNL_OBJ_FAMILY, table->family);
+	nftnl_obj_set_str(object, NFTNL_OBJ_TABLE, table->name);
 	nftnl_obj_set_str(object, NFTNL_OBJ_NAME, ruleset_counter_name(counter));
 	nftnl_obj_set_u32(object, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
 	nftnl_obj_set_u64(object, NFTNL_OBJ_CTR_PKTS, packets);
@@ -47,14 +52,15 @@ struct nftnl_obj *encode_counter(enum ruleset_counter counter, uint64_t packets,
 	return object;
 }
 
-struct nftnl_set *encode_set(const struct ruleset_set_spec *spec, uint32_t id)
+struct nftnl_set *encode_set(
+	const struct ruleset_table *table, const struct ruleset_set_spec *spec, uint32_t id)
 {
 	const struct set_type *type = &set_types[spec->type];
 	struct nftnl_set *set = nftnl_set_alloc();
 	if (!set)
 		return NULL;
-	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, NFPROTO_INET);
-	nftnl_set_set_str(set, NFTNL_SET_TABLE, RULESET_TABLE);
+	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, table->family);
+	nftnl_set_set_str(set, NFTNL_SET_TABLE, table->name);
 	nftnl_set_set_str(set, NFTNL_SET_NAME, spec->name);
 	nftnl_set_set_u32(set, NFTNL_SET_ID, id);
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_TYPE, type->type);

@@ -4,6 +4,7 @@
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,17 +19,19 @@
 
 struct guard {
 	struct nlsock sock;
-	bool no_persist; /* the kernel refused PERSIST: plain tables from then on */
+	/* What the kernel refused once is not asked again. */
+	bool no_persist;         /* tables that outlive their owner */
+	bool no_devices_by_name; /* chains for devices that do not exist */
 };
 
-struct guard *guard_new(struct err *err)
+struct guard *guard_new(int inherited, struct err *err)
 {
 	struct guard *guard = calloc(1, sizeof(*guard));
 	if (!guard) {
 		err_set(err, -ENOMEM, "no memory for the guard");
 		return NULL;
 	}
-	if (nlsock_open(&guard->sock, err) < 0) {
+	if (nlsock_open(&guard->sock, inherited, err) < 0) {
 		free(guard);
 		return NULL;
 	}
@@ -50,9 +53,9 @@ static int owner_check(const struct guard *guard, const struct kernel_table *tab
 	if (!(table->flags & KERNEL_TABLE_OWNER) || table->owner == guard->sock.portid)
 		return 0;
 	return err_set(err, -EBUSY,
-		"table inet %s belongs to another process (netlink address %u, as a rule its "
-		"process id): stop that mxmirage first",
-		RULESET_TABLE, table->owner);
+		"table %s %s belongs to another process (netlink address %u, as a rule its "
+		"process id; systemd's, if mxmirage-guard.socket is active): stop that one first",
+		ruleset_family_name(table->identity), table->identity->name, table->owner);
 }
 
 /* Adds what is known to help to the text that nlsock_commit() left. */
@@ -65,7 +68,11 @@ static int remedy_add(int code, const struct nlbatch_refusal *refusal, struct er
 	} remedies[] = {
 		{-EPERM, "table", "it belongs to another process: stop that one first"},
 		{-EPERM, "", "needs CAP_NET_ADMIN in the network namespace's user namespace"},
-		{-EOPNOTSUPP, "table", "it belongs to another process, or was dormant"},
+		{-EOPNOTSUPP, "table",
+			"it belongs to another process, or was dormant, or the kernel is older than 5.12"},
+		{-EOPNOTSUPP, "chain dev_",
+			"the kernel has no hook for what leaves a device: it is older than 5.16, or made "
+			"without NETFILTER_EGRESS"},
 		{-EOPNOTSUPP, "chain",
 			"the kernel lacks this kind of chain, or nat's priority is "
 			"not above -200"},
@@ -86,43 +93,87 @@ static int remedy_add(int code, const struct nlbatch_refusal *refusal, struct er
 	return code;
 }
 
-/* One reading, one batch; -ERESTART when somebody else changed the ruleset in between. */
+/* Sends the batch; -ERESTART where it should be made anew: the ruleset has changed, or can be asked for otherwise. */
+static int commit(struct guard *guard, struct nlbatch *batch, struct err *err)
+{
+	struct nlbatch_refusal refusal;
+	struct err refused = {""};
+	int code = nlsock_commit(&guard->sock, batch, &refusal, &refused);
+	if (code == 0 || code == -ERESTART)
+		return code;
+	/* Kernels from 5.12 to 6.8 say the one, older ones the other. */
+	if (refusal.tag == PLAN_TABLE && (code == -EOPNOTSUPP || code == -EINVAL) && !guard->no_persist) {
+		guard->no_persist = true;
+		return -ERESTART;
+	}
+	/* A device that is gone by now, or not there yet. */
+	if (refusal.tag == PLAN_DEVICE && (code == -ENOENT || code == -ENODEV)) {
+		guard->no_devices_by_name = true;
+		return -ERESTART;
+	}
+	remedy_add(code, &refusal, &refused);
+	return err_set(err, code, "%s", refused.text);
+}
+
+/* Reads a table that we may change; -ERESTART where it is of another generation than the first that was read. */
+static int table_read(struct guard *guard, enum ruleset_table_id id, struct kernel_table *table,
+	const struct kernel_table *first, struct err *err)
+{
+	int code = kernel_table_read(table, &guard->sock, id, false, err);
+	if (code == 0)
+		code = owner_check(guard, table, err);
+	if (code == 0 && table->generation != first->generation)
+		code = -ERESTART;
+	return code;
+}
+
+/* One reading, one batch; -ERESTART when the next step is to be taken. */
 static int arm_once(struct guard *guard, const struct ruleset *rules, struct err *err)
 {
-	struct kernel_table table;
+	struct kernel_table tables[RULESET_TABLES] = {0};
 	struct nlbatch batch = {0};
-	int code = kernel_table_read(&table, &guard->sock, false, err);
+	int code = 0;
+	for (size_t i = 0; i < rules->table_count && code == 0; i++)
+		code = table_read(guard, rules->tables[i].id, &tables[i], &tables[0], err);
 	if (code < 0)
 		goto out;
-	code = owner_check(guard, &table, err);
-	if (code < 0)
-		goto out;
-	code = nlbatch_init(&batch, &guard->sock, table.generation);
+	code = nlbatch_init(&batch, &guard->sock, tables[0].generation);
 	if (code < 0) {
 		err_set(err, code, "no memory for the batch of rules");
 		goto out;
 	}
-	uint32_t flags = guard->no_persist ? 0 : KERNEL_TABLE_OWNER | KERNEL_TABLE_PERSIST;
-	size_t table_message;
-	code = plan_arm(&batch, &table, rules, flags, &table_message, err);
-	if (code < 0)
+	uint32_t owned = KERNEL_TABLE_OWNER | (guard->no_persist ? 0 : KERNEL_TABLE_PERSIST);
+	for (size_t i = 0; i < rules->table_count && code == 0; i++)
+		if (rules->tables[i].owned && plan_is_orphan(&tables[i]))
+			code = plan_adopt(&batch, &rules->tables[i], owned);
+	if (code == 0 && batch.count > 0) {
+		code = commit(guard, &batch, err);
+		if (code == 0)
+			code = -ERESTART;
 		goto out;
-	struct nlbatch_refusal refusal;
-	struct err refused = {""};
-	code = nlsock_commit(&guard->sock, &batch, &refusal, &refused);
-	/* Kernels from 5.12 to 6.8 say the one, older ones the other. */
-	if ((code == -EOPNOTSUPP || code == -EINVAL) && refusal.index == table_message &&
-		!guard->no_persist) {
-		guard->no_persist = true;
-		code = -ERESTART;
-	} else if (code < 0) {
-		remedy_add(code, &refusal, &refused);
-		err_set(err, code, "%s", refused.text);
 	}
+	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
+		const struct plan_options options = {
+			.flags = rules->tables[i].owned ? owned : 0,
+			.devices_by_name = !guard->no_devices_by_name,
+		};
+		code = plan_arm(&batch, &tables[i], &rules->tables[i], &options, err);
+	}
+	if (code == 0)
+		code = commit(guard, &batch, err);
 out:
 	nlbatch_done(&batch);
-	kernel_table_done(&table);
+	for (size_t i = 0; i < RULESET_TABLES; i++)
+		kernel_table_done(&tables[i]);
 	return code;
+}
+
+static bool has_owned(const struct ruleset *rules)
+{
+	for (size_t i = 0; i < rules->table_count; i++)
+		if (rules->tables[i].owned)
+			return true;
+	return false;
 }
 
 int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err)
@@ -132,9 +183,9 @@ int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err)
 		code = arm_once(guard, rules, err);
 	if (code == -ERESTART)
 		return err_set(err, -EBUSY,
-			"table inet %s: the ruleset changed under each of %d tries (another "
+			"the ruleset changed under each of %d tries to load our tables (another "
 			"program is changing it without pause: stop that one)",
-			RULESET_TABLE, TRIES_MAX);
+			TRIES_MAX);
 	if (code < 0)
 		return code;
 
@@ -143,49 +194,125 @@ int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err)
 		return err_prefix(err, code, "read back after loading");
 	struct guard_state state;
 	code = guard_state(guard, &state, err);
-	if (code == 0 && !guard->no_persist && !(state.owner && state.persist))
-		code = err_set(err, -EPROTO, "read back after loading: table inet %s has lost its owner",
-			RULESET_TABLE);
+	if (code == 0 && has_owned(rules) && (!state.owner || (!guard->no_persist && !state.persist)))
+		code = err_set(err, -EPROTO, "read back after loading: our tables have lost their owner");
 	return code;
 }
 
 int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *err)
 {
-	struct kernel_table table;
-	int code = kernel_table_read(&table, &guard->sock, true, err);
-	if (code == 0 && !table.exists)
-		code = err_set(err, -ENOENT, "there is no table inet %s: nothing is guarded", RULESET_TABLE);
+	int code = 0;
+	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
+		const struct ruleset_table *wanted = &rules->tables[i];
+		struct kernel_table table;
+		code = kernel_table_read(&table, &guard->sock, wanted->id, true, err);
+		if (code == 0 && !table.exists)
+			code = err_set(err, -ENOENT, "there is no table %s %s", ruleset_family_name(wanted),
+				wanted->name);
+		if (code == 0)
+			code = compare_table(&table, wanted, !guard->no_devices_by_name, err);
+		kernel_table_done(&table);
+	}
+	return code;
+}
+
+/* Where the kernel takes no names ahead, a device that both rulesets have may be there only now. */
+static int chains_add(const struct guard *guard, struct nlbatch *batch, const struct ruleset *stands,
+	const struct ruleset *rules)
+{
+	int code = 0;
+	for (size_t t = 0; t < rules->table_count && code == 0; t++) {
+		const struct ruleset_table *table = &rules->tables[t];
+		for (size_t i = 0; i < table->chain_count && code == 0; i++)
+			if (table->chains[i].device &&
+				(!ruleset_chain_find(&stands->tables[t], table->chains[i].name) ||
+					(guard->no_devices_by_name &&
+						if_nametoindex(table->chains[i].device) != 0)))
+				code = plan_device(batch, table, &table->chains[i]);
+	}
+	return code;
+}
+
+/* A chain each, since older kernels have removed it with its device, and a batch is refused whole. */
+static int chain_remove(
+	struct guard *guard, const struct ruleset_table *table, const char *name, struct err *err)
+{
+	struct nlbatch batch;
+	int code = nlbatch_init(&batch, &guard->sock, 0);
 	if (code == 0)
-		code = compare_table(&table, rules, err);
-	kernel_table_done(&table);
+		code = plan_remove_chain(&batch, table, name);
+	if (code == 0)
+		code = nlsock_commit(&guard->sock, &batch, NULL, err);
+	nlbatch_done(&batch);
+	return code == -ENOENT ? 0 : code;
+}
+
+int guard_follow(
+	struct guard *guard, const struct ruleset *stands, const struct ruleset *rules, struct err *err)
+{
+	struct nlbatch batch;
+	int code = nlbatch_init(&batch, &guard->sock, 0);
+	if (code == 0)
+		code = chains_add(guard, &batch, stands, rules);
+	if (code == 0 && batch.count > 0)
+		code = nlsock_commit(&guard->sock, &batch, NULL, err);
+	nlbatch_done(&batch);
+	for (size_t t = 0; t < stands->table_count && code == 0; t++) {
+		const struct ruleset_table *table = &stands->tables[t];
+		for (size_t i = 0; i < table->chain_count && code == 0; i++)
+			if (table->chains[i].device &&
+				!ruleset_chain_find(&rules->tables[t], table->chains[i].name))
+				code = chain_remove(guard, table, table->chains[i].name, err);
+	}
 	return code;
 }
 
 int guard_state(struct guard *guard, struct guard_state *state, struct err *err)
 {
-	struct kernel_table table;
-	int code = kernel_table_read_head(&table, &guard->sock, err);
-	if (code < 0)
-		return code;
+	bool in_force[RULESET_TABLES];
+	uint32_t flags[RULESET_TABLES];
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES; id++) {
+		struct kernel_table table;
+		int code = kernel_table_read_head(&table, &guard->sock, id, err);
+		if (code < 0)
+			return code;
+		in_force[id] = table.exists && !(table.flags & KERNEL_TABLE_DORMANT);
+		flags[id] = table.flags;
+	}
+	uint32_t both = flags[RULESET_GUARD] & flags[RULESET_EGRESS];
 	*state = (struct guard_state){
-		.armed = table.exists && !(table.flags & KERNEL_TABLE_DORMANT),
-		.owner = table.flags & KERNEL_TABLE_OWNER,
-		.persist = table.flags & KERNEL_TABLE_PERSIST,
+		.armed = in_force[RULESET_GUARD] && in_force[RULESET_EGRESS],
+		.owner = both & KERNEL_TABLE_OWNER,
+		.persist = both & KERNEL_TABLE_PERSIST,
+		.walled = in_force[RULESET_WALL] && in_force[RULESET_WALL_EGRESS],
 	};
 	return 0;
 }
 
-int guard_counts(struct guard *guard, struct guard_counts *counts, struct err *err)
+/* Which counters a table has. */
+static const unsigned counters_of[RULESET_TABLES] = {
+	[RULESET_GUARD] = ~(1u << RULESET_DROPPED_EGRESS),
+	[RULESET_EGRESS] = 1u << RULESET_DROPPED_EGRESS,
+	[RULESET_WALL] = 1u << RULESET_REJECTED_OUTPUT | 1u << RULESET_REJECTED_FORWARD |
+			 1u << RULESET_DROPPED_POSTROUTING | 1u << RULESET_DROPPED_REPLIES,
+	[RULESET_WALL_EGRESS] = 1u << RULESET_DROPPED_EGRESS,
+};
+
+static int table_counts(
+	struct guard *guard, enum ruleset_table_id id, struct guard_counts *counts, struct err *err)
 {
-	struct nftnl_obj_list *objects = kernel_counters_read(&guard->sock, err);
+	struct nftnl_obj_list *objects = kernel_counters_read(&guard->sock, id, err);
 	if (!objects)
 		return -EIO;
 	int code = 0;
 	for (int i = 0; i < RULESET_COUNTERS && code == 0; i++) {
+		if (!(counters_of[id] & 1u << i))
+			continue;
 		struct nftnl_obj *counter = kernel_counter_find(objects, ruleset_counter_name(i));
 		if (!counter) {
-			code = err_set(err, -ENOENT, "table inet %s has no counter %s: it is not armed",
-				RULESET_TABLE, ruleset_counter_name(i));
+			const struct ruleset_table *table = ruleset_table_identity(id);
+			code = err_set(err, -ENOENT, "table %s %s has no counter %s: it is not armed",
+				ruleset_family_name(table), table->name, ruleset_counter_name(i));
 			break;
 		}
 		counts->counters[i].packets = nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_PKTS);
@@ -195,33 +322,34 @@ int guard_counts(struct guard *guard, struct guard_counts *counts, struct err *e
 	return code;
 }
 
+int guard_counts(struct guard *guard, unsigned tables, struct guard_counts *counts, struct err *err)
+{
+	int code = 0;
+	*counts = (struct guard_counts){0};
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
+		if (tables & 1u << id)
+			code = table_counts(guard, id, counts, err);
+	return code;
+}
+
 static int disarm_once(struct guard *guard, struct err *err)
 {
-	struct kernel_table table;
+	struct kernel_table tables[RULESET_TABLES] = {0};
 	struct nlbatch batch = {0};
-	int code = kernel_table_read(&table, &guard->sock, false, err);
-	if (code < 0 || !table.exists)
-		goto out;
-	code = owner_check(guard, &table, err);
-	if (code < 0)
-		goto out;
-	code = nlbatch_init(&batch, &guard->sock, table.generation);
+	int code = 0;
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
+		code = table_read(guard, id, &tables[id], &tables[0], err);
+	/* The batch begins with the number behind those of the listings. */
 	if (code == 0)
-		code = plan_disarm(&batch);
-	if (code < 0) {
-		err_set(err, code, "no memory for the batch of rules");
-		goto out;
-	}
-	struct nlbatch_refusal refusal;
-	struct err refused = {""};
-	code = nlsock_commit(&guard->sock, &batch, &refusal, &refused);
-	if (code < 0) {
-		remedy_add(code, &refusal, &refused);
-		err_set(err, code, "%s", refused.text);
-	}
-out:
+		code = nlbatch_init(&batch, &guard->sock, tables[0].generation);
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
+		if (tables[id].exists)
+			code = plan_disarm(&batch, tables[id].identity);
+	if (code == 0 && batch.count > 0)
+		code = commit(guard, &batch, err);
 	nlbatch_done(&batch);
-	kernel_table_done(&table);
+	for (size_t i = 0; i < RULESET_TABLES; i++)
+		kernel_table_done(&tables[i]);
 	return code;
 }
 

@@ -11,9 +11,9 @@
 /* Somebody else's changes during a listing make the kernel ask for another try. */
 #define TRIES_MAX 20
 
-static bool is_ours(const char *table)
+static bool is_name(const struct ruleset_table *identity, const char *name)
 {
-	return table && strcmp(table, RULESET_TABLE) == 0;
+	return name && strcmp(name, identity->name) == 0;
 }
 
 static int fail(int code)
@@ -67,7 +67,7 @@ static int chain_take(const struct nlmsghdr *nlh, void *data)
 		nftnl_chain_free(chain);
 		return fail(EBADMSG);
 	}
-	if (is_ours(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
+	if (is_name(table->identity, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
 		nftnl_chain_list_add_tail(chain, table->chains);
 	else
 		nftnl_chain_free(chain);
@@ -84,7 +84,7 @@ static int rule_take(const struct nlmsghdr *nlh, void *data)
 		nftnl_rule_free(rule);
 		return fail(EBADMSG);
 	}
-	if (is_ours(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)))
+	if (is_name(table->identity, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)))
 		nftnl_rule_list_add_tail(rule, table->rules);
 	else
 		nftnl_rule_free(rule);
@@ -101,7 +101,7 @@ static int set_take(const struct nlmsghdr *nlh, void *data)
 		nftnl_set_free(set);
 		return fail(EBADMSG);
 	}
-	if (is_ours(nftnl_set_get_str(set, NFTNL_SET_TABLE)))
+	if (is_name(table->identity, nftnl_set_get_str(set, NFTNL_SET_TABLE)))
 		nftnl_set_list_add_tail(set, table->sets);
 	else
 		nftnl_set_free(set);
@@ -115,7 +115,7 @@ static int elements_take(const struct nlmsghdr *nlh, void *data)
 
 static int object_take(const struct nlmsghdr *nlh, void *data)
 {
-	struct nftnl_obj_list *objects = data;
+	struct kernel_table *table = data;
 	struct nftnl_obj *object = nftnl_obj_alloc();
 	if (!object)
 		return fail(ENOMEM);
@@ -123,8 +123,8 @@ static int object_take(const struct nlmsghdr *nlh, void *data)
 		nftnl_obj_free(object);
 		return fail(EBADMSG);
 	}
-	if (is_ours(nftnl_obj_get_str(object, NFTNL_OBJ_TABLE)))
-		nftnl_obj_list_add_tail(object, objects);
+	if (is_name(table->identity, nftnl_obj_get_str(object, NFTNL_OBJ_TABLE)))
+		nftnl_obj_list_add_tail(object, table->objects);
 	else
 		nftnl_obj_free(object);
 	return MNL_CB_OK;
@@ -135,22 +135,23 @@ _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE 
 		       NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
 	"the table's name is no longer the first attribute everywhere");
 
-/* Asks for what type lists of our table. */
-static int table_request(struct nlsock *sock, uint16_t type, uint16_t flags, mnl_cb_t callback, void *data)
+/* Asks for what type lists of the table; set: whose elements, or NULL. */
+static int table_request(struct kernel_table *table, struct nlsock *sock, uint16_t type, uint16_t flags,
+	mnl_cb_t callback, struct nftnl_set *set)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
-	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, type, flags);
+	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, type, table->identity->family, flags);
 	/* Chains cannot be asked for by table alone, so each callback looks at the name, too. */
 	if (type != NFT_MSG_GETCHAIN && type != NFT_MSG_GETGEN)
-		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, RULESET_TABLE);
-	if (type == NFT_MSG_GETSETELEM)
-		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(data, NFTNL_SET_NAME));
-	return nlsock_request(sock, nlh, callback, data);
+		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table->identity->name);
+	if (set)
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(set, NFTNL_SET_NAME));
+	return nlsock_request(sock, nlh, callback, set ? (void *)set : table);
 }
 
 static int head_read(struct kernel_table *table, struct nlsock *sock)
 {
-	int code = table_request(sock, NFT_MSG_GETTABLE, 0, head_take, table);
+	int code = table_request(table, sock, NFT_MSG_GETTABLE, 0, head_take, NULL);
 	return code == -ENOENT ? 0 : code;
 }
 
@@ -162,15 +163,17 @@ static int elements_read(struct kernel_table *table, struct nlsock *sock)
 	int code = 0;
 	struct nftnl_set *set;
 	while (code == 0 && (set = nftnl_set_list_iter_next(iter)))
-		code = table_request(sock, NFT_MSG_GETSETELEM, NLM_F_DUMP, elements_take, set);
+		code = table_request(table, sock, NFT_MSG_GETSETELEM, NLM_F_DUMP, elements_take, set);
 	nftnl_set_list_iter_destroy(iter);
 	return code;
 }
 
 /* One try, see kernel_table_read(). */
-static int table_read(struct kernel_table *table, struct nlsock *sock, bool contents)
+static int table_read(
+	struct kernel_table *table, const struct ruleset_table *identity, struct nlsock *sock, bool contents)
 {
 	*table = (struct kernel_table){
+		.identity = identity,
 		.chains = nftnl_chain_list_alloc(),
 		.rules = nftnl_rule_list_alloc(),
 		.sets = nftnl_set_list_alloc(),
@@ -179,47 +182,49 @@ static int table_read(struct kernel_table *table, struct nlsock *sock, bool cont
 	if (!table->chains || !table->rules || !table->sets || !table->objects)
 		return -ENOMEM;
 
-	int code = table_request(sock, NFT_MSG_GETGEN, 0, generation_take, table);
+	int code = table_request(table, sock, NFT_MSG_GETGEN, 0, generation_take, NULL);
 	if (code == 0)
 		code = head_read(table, sock);
 	if (code < 0 || !table->exists)
 		return code;
-	code = table_request(sock, NFT_MSG_GETCHAIN, NLM_F_DUMP, chain_take, table);
+	code = table_request(table, sock, NFT_MSG_GETCHAIN, NLM_F_DUMP, chain_take, NULL);
 	if (code == 0)
-		code = table_request(sock, NFT_MSG_GETSET, NLM_F_DUMP, set_take, table);
+		code = table_request(table, sock, NFT_MSG_GETSET, NLM_F_DUMP, set_take, NULL);
 	if (code == 0)
-		code = table_request(sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, table->objects);
+		code = table_request(table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL);
 	if (code == 0 && contents)
-		code = table_request(sock, NFT_MSG_GETRULE, NLM_F_DUMP, rule_take, table);
+		code = table_request(table, sock, NFT_MSG_GETRULE, NLM_F_DUMP, rule_take, NULL);
 	if (code == 0 && contents)
 		code = elements_read(table, sock);
 	if (code < 0)
 		return code;
 
-	struct kernel_table now = {0};
-	code = table_request(sock, NFT_MSG_GETGEN, 0, generation_take, &now);
+	struct kernel_table now = {.identity = identity};
+	code = table_request(&now, sock, NFT_MSG_GETGEN, 0, generation_take, NULL);
 	if (code == 0 && now.generation != table->generation)
 		code = -EINTR;
 	return code;
 }
 
-int kernel_table_read(struct kernel_table *table, struct nlsock *sock, bool contents, struct err *err)
+int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id,
+	bool contents, struct err *err)
 {
+	const struct ruleset_table *identity = ruleset_table_identity(id);
 	int code = -EINTR;
 	*table = (struct kernel_table){0};
 	/* Between two listings a set may go: ENOENT then means the same as EINTR. */
 	for (int i = 0; i < TRIES_MAX && (code == -EINTR || code == -ENOENT); i++) {
 		kernel_table_done(table);
-		code = table_read(table, sock, contents);
+		code = table_read(table, identity, sock, contents);
 	}
 	if (code == -EINTR)
 		return err_set(err, code,
-			"table inet %s: the ruleset changed during each of %d listings (another "
+			"table %s %s: the ruleset changed during each of %d listings (another "
 			"program is changing it without pause: stop that one)",
-			RULESET_TABLE, TRIES_MAX);
+			ruleset_family_name(identity), identity->name, TRIES_MAX);
 	if (code < 0)
-		return err_set(err, code, "listing table inet %s: %s%s", RULESET_TABLE, strerror(-code),
-			code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "listing table %s %s: %s%s", ruleset_family_name(identity),
+			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
@@ -236,31 +241,33 @@ void kernel_table_done(struct kernel_table *table)
 	*table = (struct kernel_table){0};
 }
 
-int kernel_table_read_head(struct kernel_table *table, struct nlsock *sock, struct err *err)
+int kernel_table_read_head(
+	struct kernel_table *table, struct nlsock *sock, enum ruleset_table_id id, struct err *err)
 {
-	*table = (struct kernel_table){0};
+	const struct ruleset_table *identity = ruleset_table_identity(id);
+	*table = (struct kernel_table){.identity = identity};
 	int code = head_read(table, sock);
 	if (code < 0)
-		return err_set(err, code, "reading table inet %s: %s%s", RULESET_TABLE, strerror(-code),
-			code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+		return err_set(err, code, "reading table %s %s: %s%s", ruleset_family_name(identity),
+			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
 	return 0;
 }
 
-struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, struct err *err)
+struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, enum ruleset_table_id id, struct err *err)
 {
+	const struct ruleset_table *identity = ruleset_table_identity(id);
 	int code = -EINTR;
 	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++) {
-		struct nftnl_obj_list *objects = nftnl_obj_list_alloc();
-		if (!objects) {
-			code = -ENOMEM;
-			break;
-		}
-		code = table_request(sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, objects);
+		struct kernel_table table = {.identity = identity, .objects = nftnl_obj_list_alloc()};
+		code = table.objects
+			       ? table_request(&table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL)
+			       : -ENOMEM;
 		if (code == 0)
-			return objects;
-		nftnl_obj_list_free(objects);
+			return table.objects;
+		kernel_table_done(&table);
 	}
-	err_set(err, code, "reading the counters of table inet %s: %s", RULESET_TABLE, strerror(-code));
+	err_set(err, code, "reading the counters of table %s %s: %s", ruleset_family_name(identity),
+		identity->name, strerror(-code));
 	return NULL;
 }
 

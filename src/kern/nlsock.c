@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libnftnl/common.h>
-#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdarg.h>
@@ -24,9 +23,8 @@
 /* Stale answers that a former holder of an inherited socket may have left. */
 #define DRAIN_MAX 100000
 
-int nlsock_open(struct nlsock *sock, struct err *err)
+static int socket_new(struct nlsock *sock, struct err *err)
 {
-	*sock = (struct nlsock){0};
 	sock->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!sock->socket)
 		return err_set(err, -errno, "netfilter's netlink socket: %s%s", strerror(errno),
@@ -36,6 +34,27 @@ int nlsock_open(struct nlsock *sock, struct err *err)
 		nlsock_close(sock);
 		return code;
 	}
+	return 0;
+}
+
+static int socket_inherit(struct nlsock *sock, int fd, struct err *err)
+{
+	sock->socket = mnl_socket_fdopen(fd);
+	if (!sock->socket)
+		return err_set(
+			err, -errno, "the inherited netlink socket (descriptor %d): %s", fd, strerror(errno));
+	/* Who holds it while nobody reads must never see it fail for answers that came too many. */
+	int on = 1;
+	mnl_socket_setsockopt(sock->socket, NETLINK_NO_ENOBUFS, &on, sizeof(on));
+	return 0;
+}
+
+int nlsock_open(struct nlsock *sock, int inherited, struct err *err)
+{
+	*sock = (struct nlsock){0};
+	int code = inherited >= 0 ? socket_inherit(sock, inherited, err) : socket_new(sock, err);
+	if (code < 0)
+		return code;
 	sock->portid = mnl_socket_get_portid(sock->socket);
 
 	/* Errors without a copy of the message that they are about: no answer is ever large. */
@@ -138,7 +157,8 @@ int nlbatch_init(struct nlbatch *batch, const struct nlsock *sock, uint32_t gene
 		return -ENOMEM;
 	/* The begin message has the first number and is no item. */
 	struct nlmsghdr *begin = nftnl_batch_begin(batch->data, batch->seq++);
-	mnl_attr_put_u32(begin, NFNL_BATCH_GENID, htonl(generation));
+	if (generation != 0)
+		mnl_attr_put_u32(begin, NFNL_BATCH_GENID, htonl(generation));
 	batch->len = MNL_ALIGN(begin->nlmsg_len);
 	return 0;
 }
@@ -152,7 +172,8 @@ void nlbatch_done(struct nlbatch *batch)
 	*batch = (struct nlbatch){0};
 }
 
-struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flags, const char *format, ...)
+struct nlmsghdr *nlbatch_add(
+	struct nlbatch *batch, uint16_t type, uint8_t family, uint16_t flags, const char *format, ...)
 {
 	batch_close_message(batch);
 	if (!batch_reserve(batch))
@@ -166,9 +187,8 @@ struct nlmsghdr *nlbatch_add(struct nlbatch *batch, uint16_t type, uint16_t flag
 		batch->broken = -ENOMEM;
 		return NULL;
 	}
-	batch->items[batch->count++] = (struct nlbatch_item){batch->seq, what};
-	return nftnl_nlmsg_build_hdr(
-		batch->data + batch->len, type, NFPROTO_INET, flags | NLM_F_ACK, batch->seq++);
+	batch->items[batch->count++] = (struct nlbatch_item){batch->seq, what, batch->tag};
+	return nftnl_nlmsg_build_hdr(batch->data + batch->len, type, family, flags | NLM_F_ACK, batch->seq++);
 }
 
 struct answers {
@@ -207,7 +227,7 @@ int nlsock_commit(
 	struct nlbatch_refusal none;
 	if (!refusal)
 		refusal = &none;
-	*refusal = (struct nlbatch_refusal){"the batch", SIZE_MAX};
+	*refusal = (struct nlbatch_refusal){"the batch", 0};
 
 	struct answers answers = {.batch = batch, .begin = sock->seq + 1, .refused = SIZE_MAX};
 	batch_close_message(batch);
@@ -232,7 +252,8 @@ int nlsock_commit(
 	}
 
 	if (answers.refused != SIZE_MAX) {
-		*refusal = (struct nlbatch_refusal){batch->items[answers.refused].what, answers.refused};
+		*refusal = (struct nlbatch_refusal){
+			batch->items[answers.refused].what, batch->items[answers.refused].tag};
 		return err_set(err, answers.code, "%s: %s", refusal->what, strerror(-answers.code));
 	}
 	if (answers.batch_code != 0)
@@ -246,9 +267,9 @@ int nlsock_commit(
 	return 0;
 }
 
-struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, uint16_t flags)
+struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, uint8_t family, uint16_t flags)
 {
-	return nftnl_nlmsg_build_hdr(buf, type, NFPROTO_INET, flags | NLM_F_ACK, ++sock->seq);
+	return nftnl_nlmsg_build_hdr(buf, type, family, flags | NLM_F_ACK, ++sock->seq);
 }
 
 int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)

@@ -58,9 +58,12 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	json_object_set_new(guard, "armed", json_boolean(kernel.armed));
 	json_object_set_new(guard, "owner", json_boolean(kernel.owner));
 	json_object_set_new(guard, "persist", json_boolean(kernel.persist));
-	/* Neither a static wall nor chains on devices are built in this version. */
-	json_object_set_new(guard, "static", json_false());
-	json_object_set_new(guard, "devices", json_array());
+	json_object_set_new(guard, "static", json_boolean(kernel.walled));
+	json_t *devices = json_array();
+	for (uint32_t i = 0; i < kernel.device_count && i < STATS_DEVICES_MAX; i++)
+		json_array_append_new(devices, json_string(kernel.devices[i]));
+	json_object_set_new(guard, "devices", devices);
+	json_object_set_new(guard, "device_count", integer(kernel.device_count));
 	json_object_set_new(guard, "repairs", integer(kernel.repairs));
 	json_object_set_new(status, "guard", guard);
 
@@ -68,7 +71,6 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	for (int i = 0; i < RULESET_COUNTERS; i++)
 		json_object_set_new(
 			firewall, ruleset_counter_name(i), pair(kernel.packets[i], kernel.bytes[i]));
-	json_object_set_new(firewall, "dropped_egress", pair(0, 0));
 	json_object_set_new(status, "firewall", firewall);
 
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {

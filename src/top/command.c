@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "tune.h"
 
 #define ASKS (OPTION_CONF | OPTION_SOCKET | OPTION_JSON)
 
@@ -18,6 +19,8 @@ static const struct command commands[] = {
 		OPTION_CONF | OPTION_DRY_RUN, 0, 1, command_check},
 	{"guard", "arm|disarm|status", "the rules alone: load them, take them down on purpose, show them",
 		OPTION_CONF | OPTION_JSON, 1, 1, command_guard},
+	{"prove", "", "send canaries by every path that this host has; where did each end?",
+		OPTION_CONF | OPTION_JSON, 0, 0, command_prove},
 	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
 	{"providers", "", "the counts by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
 	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
@@ -34,6 +37,10 @@ static const struct command commands[] = {
 	{"coverage", "SHAPING.toml...",
 		"which of a sender's patterns some reply sets off; which never fire, and why",
 		OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX, command_coverage},
+	{"doctor", "", "is this host fit for it? a line each, with the remedy",
+		OPTION_CONF | OPTION_JSON | OPTION_CONNECTIONS, 0, 0, command_doctor},
+	{"tune", "[FILE]", "what the host should have for a load test; --sysctl makes a file of it",
+		OPTION_CONF | OPTION_JSON | OPTION_CONNECTIONS | OPTION_SYSCTL, 0, 1, command_tune},
 	/* The warden's way to start the responder: no summary, not shown. */
 	{"responder", "CHANNEL", NULL, 0, 1, 1, command_responder},
 };
@@ -57,6 +64,8 @@ enum long_option {
 	LONG_FOR,
 	LONG_DELAY,
 	LONG_ACTION,
+	LONG_CONNECTIONS,
+	LONG_SYSCTL,
 };
 
 static const struct {
@@ -96,6 +105,10 @@ static const struct {
 		"judge this file of bounce classes, too ([rules] Class = [patterns])"},
 	{OPTION_RESPONSES, {"responses", required_argument, NULL, LONG_RESPONSES}, "--responses FILE",
 		"for comparison: a smart sink's responses.toml in place of the providers"},
+	{OPTION_CONNECTIONS, {"connections", required_argument, NULL, LONG_CONNECTIONS}, "--connections N",
+		"the test's connections at once (default 20000)"},
+	{OPTION_SYSCTL, {"sysctl", no_argument, NULL, LONG_SYSCTL}, "--sysctl",
+		"print a file for /etc/sysctl.d, or write it to FILE"},
 };
 
 /* Where an option's text goes. */
@@ -145,6 +158,19 @@ static void usage_of(const struct command *command, FILE *to)
 			fprintf(to, "  %-18s %s\n", known_options[i].shown, known_options[i].meaning);
 }
 
+static bool parse_connections(const char *text, uint64_t *connections)
+{
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (*end || n < 1 || n > TUNE_CONNECTIONS_MAX || text[0] == '-') {
+		fprintf(stderr, "mxmirage: --connections %s: say a number from 1 to %d\n", text,
+			TUNE_CONNECTIONS_MAX);
+		return false;
+	}
+	*connections = n;
+	return true;
+}
+
 /* False after having said what is wrong. */
 static bool parse_rows(const char *text, unsigned *rows)
 {
@@ -186,6 +212,13 @@ static int parse(const struct command *command, int argc, char **argv, struct op
 		case 'n':
 			if (!parse_rows(optarg, &options->rows))
 				return EXIT_CODE_USAGE;
+			break;
+		case LONG_CONNECTIONS:
+			if (!parse_connections(optarg, &options->connections))
+				return EXIT_CODE_USAGE;
+			break;
+		case LONG_SYSCTL:
+			options->sysctl = true;
 			break;
 		case LONG_JSON:
 			options->json = true;
@@ -233,7 +266,8 @@ int command_main(int argc, char **argv)
 	for (size_t i = 0; i < COUNT(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
-		struct options options = {.conf_file = CONF_PATH_DEFAULT, .rows = 40};
+		struct options options = {
+			.conf_file = CONF_PATH_DEFAULT, .rows = 40, .connections = TUNE_CONNECTIONS_DEFAULT};
 		int code = commands[i].summary ? parse(&commands[i], argc - 1, argv + 1, &options) : -1;
 		if (!commands[i].summary) {
 			options.argc = argc - 2;

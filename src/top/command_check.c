@@ -3,7 +3,7 @@
 
 #include "bundle.h"
 #include "command.h"
-#include "ruleset.h"
+#include "links.h"
 
 static void note(void *arg, const char *text)
 {
@@ -39,7 +39,7 @@ enum exit_code command_check(const struct command *command, const struct options
 	}
 	enum exit_code code = EXIT_CODE_OK;
 	if (options->dry_run) {
-		struct ruleset *rules = ruleset_new(conf, &err);
+		struct ruleset *rules = links_ruleset_now(conf, RULESET_ALL, &err);
 		if (rules) {
 			ruleset_print(rules, stdout);
 		} else {

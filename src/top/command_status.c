@@ -24,7 +24,8 @@ static const struct {
 	{"rejected_output", "packets of this host stopped: the divert did not catch them", false},
 	{"rejected_forward", "forwarded packets stopped: the divert did not catch them", false},
 	{"dropped_postrouting", "packets stopped at the last hook: something rewrote them", false},
-	{"dropped_egress", "packets stopped at a device", false},
+	{"dropped_replies", "packets from port 25 stopped that no server here sent: spoofed sources", false},
+	{"dropped_egress", "packets stopped at a device: sent past the IP stack", false},
 	{"undiverted_refused", "attempts to reach the listener ports directly, refused", false},
 };
 
@@ -33,11 +34,14 @@ static const char *guard_words(const json_t *status)
 	if (!yes(status, "guard", "diverting"))
 		return "plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)";
 	if (!yes(status, "guard", "armed"))
-		return "NOT ARMED: port 25 is open";
-	if (yes(status, "guard", "owner") && yes(status, "guard", "persist"))
-		return "armed; the rules are ours alone and stay when mxmirage is killed";
-	return "armed; the rules stay when mxmirage is killed, but root tools can remove them (kernel before "
-	       "6.9)";
+		return yes(status, "guard", "static")
+			       ? "NOT DIVERTING; the static wall stands: port 25 is blocked"
+			       : "NOT ARMED: port 25 is open";
+	if (!yes(status, "guard", "owner"))
+		return "armed, but nobody owns the rules: root tools can remove them";
+	if (!yes(status, "guard", "static"))
+		return "armed; systemd owns the rules: nobody can remove them, whether or not mxmirage lives";
+	return "armed; the rules are ours alone, and block port 25 when mxmirage is killed";
 }
 
 static void print(const json_t *status)
@@ -48,6 +52,9 @@ static void print(const json_t *status)
 		json_string_value(json_object_get(status, "version")), text_duration(uptime).chars,
 		text_time(since).chars, json_string_value(json_object_get(status, "mode")));
 	printf("guard        %s\n", guard_words(status));
+	if (yes(status, "guard", "armed"))
+		printf("             on %s devices; `mxmirage guard disarm` opens port 25 again\n",
+			text_number(number(status, "guard", "device_count")).chars);
 	uint64_t repairs = number(status, "guard", "repairs");
 	if (repairs > 0)
 		printf("             the rules were found changed and put right %s times: see the log\n",

@@ -15,13 +15,11 @@
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
-#include "guard.h"
+#include "keeper.h"
 #include "listener.h"
 #include "log.h"
 #include "responder_process.h"
 
-/* How often the rules are held against what they should be, and the kernel's counters read. */
-static const struct timeval verify_interval = {2, 0};
 /* A responder that lived shorter than this is started again later each time, up to the last figure. */
 #define STABLE_S         5
 #define RESTART_FIRST_MS 100
@@ -33,13 +31,12 @@ struct warden {
 	const struct warden_options *options;
 	struct event_base *base;
 	struct event *on_child, *on_terminate, *on_interrupt, *on_hangup;
-	struct event *on_channel, *on_verify, *on_restart, *on_impatient;
+	struct event *on_channel, *on_restart, *on_impatient;
 	struct conf *conf;
 	struct bundle bundle; /* of conf: what a new responder is told */
 	struct counts counts;
 	struct stats_kernel kernel;
-	struct guard *guard; /* NULL: not diverting */
-	struct ruleset *rules;
+	struct keeper keeper; /* all zero: not diverting */
 	struct responder_process responder;
 	struct responder_sockets sockets;
 	time_t started;
@@ -70,83 +67,18 @@ static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct
 	return -EINVAL;
 }
 
-/* Reads the kernel's counters into the shared region. Failing is no reason to stop: the rules stand. */
+static bool warden_diverts(const struct warden *warden)
+{
+	return warden->keeper.guard;
+}
+
+/* Reads the kernel's counters into the shared region. */
 static void warden_read_kernel(struct warden *warden)
 {
-	struct stats_kernel *kernel = &warden->kernel;
-	struct err err;
-	if (warden->guard) {
-		/* Where the table cannot be read or is gone, nobody may be told that it stands. */
-		struct guard_state state = {false};
-		struct guard_counts counts;
-		int code = guard_state(warden->guard, &state, &err);
-		if (code == 0)
-			code = guard_counts(warden->guard, &counts, &err);
-		for (int i = 0; i < RULESET_COUNTERS && code == 0; i++) {
-			kernel->packets[i] = counts.counters[i].packets;
-			kernel->bytes[i] = counts.counters[i].bytes;
-		}
-		kernel->armed = state.armed;
-		kernel->owner = state.owner;
-		kernel->persist = state.persist;
-		if (code == 0)
-			kernel->read_s = (uint64_t)time(NULL);
-		else
-			log_error("counters-unread %s", err.text);
-	}
-	stats_kernel_write(&warden->counts.stats, kernel);
-}
-
-/* There is no table any more: what it counted is kept, and the next one begins at 0. */
-static void warden_table_gone(struct warden *warden)
-{
-	stats_kernel_restart(&warden->counts.stats);
-	memset(warden->kernel.packets, 0, sizeof(warden->kernel.packets));
-	memset(warden->kernel.bytes, 0, sizeof(warden->kernel.bytes));
-}
-
-static int warden_arm(struct warden *warden, struct err *err)
-{
-	warden->guard = guard_new(err);
-	if (!warden->guard)
-		return -EPERM;
-	struct guard_state before;
-	int code = guard_state(warden->guard, &before, err);
-	if (code == 0)
-		code = guard_arm(warden->guard, warden->rules, err);
-	if (code < 0)
-		return code;
-	if (!before.armed)
-		warden_table_gone(warden);
-	warden_read_kernel(warden);
-	log_info("guard-armed table=\"inet %s\" owner=%s persist=%s exclude=%zu", RULESET_TABLE,
-		warden->kernel.owner ? "yes" : "no", warden->kernel.persist ? "yes" : "no",
-		warden->conf->divert.exclude_count);
-	return 0;
-}
-
-/* Rules that somebody changed are put right at once, and it is said. */
-static void warden_verify(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct warden *warden = arg;
-	struct err err;
-	int code = warden->guard ? guard_verify(warden->guard, warden->rules, &err) : 0;
-	if (code == -ENOENT || code == -EPROTO) {
-		log_error("guard-changed %s", err.text);
-		if (code == -ENOENT)
-			warden_table_gone(warden);
-		warden->kernel.repairs++;
-		if (guard_arm(warden->guard, warden->rules, &err) < 0)
-			log_error("guard-not-repaired %s", err.text);
-		else
-			log_warning(
-				"guard-repaired repairs=%llu", (unsigned long long)warden->kernel.repairs);
-	} else if (code < 0) {
-		log_error("guard-unverified %s", err.text);
-	}
-	warden_read_kernel(warden);
+	if (warden_diverts(warden))
+		keeper_read(&warden->keeper);
+	else
+		stats_kernel_write(&warden->counts.stats, &warden->kernel);
 }
 
 /* Who asked by SIGHUP reads the log. */
@@ -163,7 +95,6 @@ static void warden_answer_reload(struct warden *warden, bool asked, int code, co
 static void warden_reload(struct warden *warden, bool asked)
 {
 	struct conf *conf = NULL;
-	struct ruleset *rules = NULL;
 	struct bundle bundle = {0};
 	struct err err;
 	sd_notify(0, "RELOADING=1");
@@ -172,34 +103,28 @@ static void warden_reload(struct warden *warden, bool asked)
 	if (key)
 		code = err_set(&err, -EINVAL, "%s: %s has changed, which needs a restart of mxmirage",
 			conf->file, key);
-	if (code == 0) {
-		rules = ruleset_new(conf, &err);
-		code = rules ? 0 : -ENOMEM;
+	bool changed = code == 0 && warden_diverts(warden);
+	if (changed) {
+		code = keeper_change(&warden->keeper, conf, &err);
+		changed = code == 0;
 	}
-	bool armed = code == 0 && warden->guard;
-	if (armed)
-		code = guard_arm(warden->guard, rules, &err);
 	if (code == 0)
 		code = responder_process_configure(&warden->responder, &bundle, &err);
 	sd_notify(0, "READY=1");
 	if (code < 0) {
-		ruleset_free(rules);
+		struct err again;
+		if (changed && keeper_change(&warden->keeper, warden->conf, &again) < 0)
+			log_error("guard-not-restored %s", again.text);
 		conf_unref(conf);
 		bundle_done(&bundle);
-		/* The new rules may stand by now, with exclusions that are not to be. */
-		struct err again;
-		if (armed && guard_arm(warden->guard, warden->rules, &again) < 0)
-			log_error("guard-not-restored %s", again.text);
 		err_prefix(&err, code, "not reloaded, the old configuration stands");
 		log_error("%s", err.text);
 		warden_answer_reload(warden, asked, code, err.text);
 		return;
 	}
 	conf_unref(warden->conf);
-	ruleset_free(warden->rules);
 	bundle_done(&warden->bundle);
 	warden->conf = conf;
-	warden->rules = rules;
 	warden->bundle = bundle;
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
@@ -211,11 +136,11 @@ static void warden_announce(struct warden *warden)
 {
 	const struct conf *conf = warden->conf;
 	log_info("ready divert=%s listen=%u-%u workers=%u responder=%d control=%s",
-		warden->guard ? "yes" : "no", conf->listen.port_first, conf->listen.port_last,
+		warden_diverts(warden) ? "yes" : "no", conf->listen.port_first, conf->listen.port_last,
 		conf->listen.workers, (int)warden->responder.pid, conf->admin.socket);
 	sd_notifyf(0, "READY=1\nSTATUS=%s",
-		warden->guard ? "Port 25 is diverted; nothing for it leaves this host"
-			      : "A plain sink: nothing is diverted");
+		warden_diverts(warden) ? "Port 25 is diverted; nothing for it leaves this host"
+				       : "A plain sink: nothing is diverted");
 	warden->announced = true;
 }
 
@@ -275,7 +200,7 @@ static void warden_start_responder(struct warden *warden)
 	if (code == 0)
 		code = responder_process_configure(&warden->responder, &warden->bundle, &err);
 	if (code == 0)
-		code = responder_process_begin(&warden->responder, &warden->sockets, warden->guard != NULL,
+		code = responder_process_begin(&warden->responder, &warden->sockets, warden_diverts(warden),
 			(uint64_t)warden->started, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
@@ -365,50 +290,42 @@ static bool warden_events(struct warden *warden)
 	warden->on_interrupt = evsignal_new(base, SIGINT, warden_stop, warden);
 	warden->on_hangup = evsignal_new(base, SIGHUP, warden_hangup, warden);
 	warden->on_channel = event_new(base, -1, 0, warden_channel, warden);
-	warden->on_verify = event_new(base, -1, EV_PERSIST, warden_verify, warden);
 	warden->on_restart = evtimer_new(base, warden_restart, warden);
 	warden->on_impatient = evtimer_new(base, warden_impatient, warden);
 	return warden->on_child && warden->on_terminate && warden->on_interrupt && warden->on_hangup &&
-	       warden->on_channel && warden->on_verify && warden->on_restart && warden->on_impatient &&
+	       warden->on_channel && warden->on_restart && warden->on_impatient &&
 	       event_add(warden->on_child, NULL) == 0 && event_add(warden->on_terminate, NULL) == 0 &&
-	       event_add(warden->on_interrupt, NULL) == 0 && event_add(warden->on_hangup, NULL) == 0 &&
-	       event_add(warden->on_verify, &verify_interval) == 0;
+	       event_add(warden->on_interrupt, NULL) == 0 && event_add(warden->on_hangup, NULL) == 0;
 }
 
 static void warden_disarm(struct warden *warden)
 {
 	struct err err;
-	if (!warden->guard)
+	if (!warden_diverts(warden))
 		return;
 	if (!warden->options->disarm_on_exit && warden->conf->guard.on_stop == CONF_ON_STOP_KEEP) {
 		log_info("stopped guard=\"stands: port 25 stays blocked\" remedy=\"mxmirage guard disarm "
 			 "opens it\"");
 		return;
 	}
-	warden_read_kernel(warden);
-	if (guard_disarm(warden->guard, &err) < 0) {
+	if (keeper_disarm(&warden->keeper, &err) < 0)
 		log_error("guard-not-disarmed %s", err.text);
-		return;
-	}
-	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = false;
-	stats_kernel_write(&warden->counts.stats, &warden->kernel);
-	log_info("stopped guard=\"taken down: port 25 is open again\"");
+	else
+		log_info("stopped guard=\"taken down: port 25 is open again\"");
 }
 
 static void warden_done(struct warden *warden)
 {
 	struct event *events[] = {warden->on_child, warden->on_terminate, warden->on_interrupt,
-		warden->on_hangup, warden->on_channel, warden->on_verify, warden->on_restart,
-		warden->on_impatient};
+		warden->on_hangup, warden->on_channel, warden->on_restart, warden->on_impatient};
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
+	keeper_close(&warden->keeper);
 	if (warden->base)
 		event_base_free(warden->base);
 	responder_process_ended(&warden->responder);
 	responder_sockets_close(&warden->sockets);
-	guard_free(warden->guard);
-	ruleset_free(warden->rules);
 	counts_close(&warden->counts);
 	conf_unref(warden->conf);
 	bundle_done(&warden->bundle);
@@ -423,18 +340,16 @@ static int warden_begin(struct warden *warden, struct err *err)
 	if (code < 0)
 		return code;
 	stats_kernel_last(&warden->counts.stats, &warden->kernel);
-	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = false;
+	warden->kernel.armed = warden->kernel.owner = warden->kernel.persist = warden->kernel.walled = false;
 	warden->kernel.diverting = !warden->options->no_divert;
 	code = responder_sockets_open(&warden->sockets, warden->conf, err);
 	if (code < 0)
 		return code;
 	if (!warden_events(warden))
 		return err_set(err, -ENOMEM, "warden: out of memory or descriptors");
-	warden->rules = ruleset_new(warden->conf, err);
-	if (!warden->rules)
-		return -ENOMEM;
 	if (!warden->options->no_divert)
-		return warden_arm(warden, err);
+		return keeper_open(&warden->keeper, warden->base, warden->conf, &warden->counts.stats,
+			&warden->kernel, err);
 	warden_read_kernel(warden);
 	return 0;
 }

@@ -30,23 +30,30 @@ static inline struct conf_block block(const char *address, uint8_t prefix)
 	return block;
 }
 
-static inline struct ruleset *rules_of(const struct conf *conf)
+static inline struct ruleset *rules_of(const struct conf *conf, unsigned tables)
 {
+	static const char names[][IFNAMSIZ] = {"eth0", "br-lan"};
+	static const struct ruleset_devices devices = {names, 2};
 	struct err err = {""};
-	struct ruleset *rules = ruleset_new(conf, &err);
+	struct ruleset *rules = ruleset_new(conf, tables, &devices, &err);
 	ck_assert_msg(rules != NULL, "%s", err.text);
 	return rules;
 }
 
-static inline struct ruleset *rules_default(void)
+static inline struct ruleset *rules_default_tables(unsigned tables)
 {
 	struct conf conf = conf_default();
-	return rules_of(&conf);
+	return rules_of(&conf, tables);
+}
+
+static inline struct ruleset *rules_default(void)
+{
+	return rules_default_tables(RULESET_ALL);
 }
 
 /* More ports and blocks than fit a line, blocks that touch, single addresses, both ends of the
  * space. */
-static inline struct ruleset *rules_example(void)
+static inline struct ruleset *rules_example_tables(unsigned tables)
 {
 	struct conf_block blocks[] = {
 		block("0.0.0.0", 8),
@@ -68,7 +75,14 @@ static inline struct ruleset *rules_example(void)
 	conf.divert.exclude = blocks;
 	conf.divert.exclude_count = sizeof(blocks) / sizeof(blocks[0]);
 	conf.listen.port_last = conf.listen.port_first;
-	return rules_of(&conf);
+	strcpy(conf.guard.devices[0], "tun_0");
+	conf.guard.device_count = 1;
+	return rules_of(&conf, tables);
+}
+
+static inline struct ruleset *rules_example(void)
+{
+	return rules_example_tables(RULESET_ALL);
 }
 
 /* The printed form, to be freed. */

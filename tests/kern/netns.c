@@ -125,8 +125,10 @@ char *shell_output(const char *format, ...)
 
 char *nft_list(void)
 {
-	return shell_output("nft -s list table inet mxmirage | "
-			    "sed -e '1s/ # progname.*//' -e '/^\tflags/,+1d'");
+	return shell_output("for t in 'inet mxmirage' 'netdev mxmirage' 'inet mxmirage_static' 'netdev "
+			    "mxmirage_static';"
+			    " do nft -s list table $t 2>/dev/null |"
+			    " sed -e '1s/ # progname.*//' -e '/^\tflags/,+1d'; done");
 }
 
 char *file_read(const char *path)

@@ -33,7 +33,7 @@ int shell_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Its standard output, to be freed; its end is marked by a NUL. */
 char *shell_output(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* `nft -s list table inet mxmirage` without what nft says about the table's owner, to be freed. */
+/* `nft -s list table` of each of our tables, without what nft says about the table's owner, to be freed. */
 char *nft_list(void);
 
 /* A whole file, to be freed. */

@@ -84,6 +84,34 @@ static const struct {
 	{{.kind = RULESET_RESET}, "[ reject type 1 code 0 ] "},
 	{{.kind = RULESET_REDIRECT}, "[ immediate reg 1 0x0000b90f ] [ immediate reg 2 0x0000c00f ] "
 				     "[ redir proto_min reg 1 proto_max reg 2 flags 0x2 ] "},
+	{{.kind = RULESET_SADDR_MISROUTED}, "[ fib saddr . iif oif present => reg 1 ] "
+					    "[ cmp eq reg 1 0x00000000 ] "},
+	{{.kind = RULESET_CT_REPLY_LOOPBACK4}, "[ ct load src_ip => reg 1 , dir reply ] "
+					       "[ cmp eq reg 1 0x0100007f ] "},
+};
+
+/* The same in a table of frames. */
+static const struct {
+	struct ruleset_term term;
+	const char *expressions;
+} frame_terms[] = {
+	/* An address in a table of frames: the protocol says whether there is one. */
+	{{.kind = RULESET_DADDR4_IN_SET, .set = RULESET_EXCLUDE4},
+		"[ meta load protocol => reg 1 ] [ cmp eq reg 1 0x00000008 ] "
+		"[ payload load 4b @ network header + 16 => reg 1 ] "
+		"[ lookup reg 1 set exclude4 0x0 ] "},
+	{{.kind = RULESET_FRAGMENT6},
+		"[ meta load protocol => reg 1 ] [ cmp eq reg 1 0x0000dd86 ] "
+		"[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
+		"[ exthdr load ipv6 2b @ 44 + 2 => reg 1 ] "
+		"[ bitwise reg 1 = ( reg 1 & 0x0000f8ff ) ^ 0x00000000 ] [ cmp neq reg 1 0x00000000 ] "},
+	{{.kind = RULESET_DPORT_ANY}, "[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
+				      "[ payload load 2b @ transport header + 2 => reg 1 ] "
+				      "[ cmp gte reg 1 0x00000000 ] [ cmp lte reg 1 0x0000ffff ] "},
+	{{.kind = RULESET_BYTES,
+		 .bytes = {.offset = 24, .len = 2, .differ = true, .mask = 0x1fff, .value = 0}},
+		"[ payload load 2b @ link header + 24 => reg 1 ] "
+		"[ bitwise reg 1 = ( reg 1 & 0x0000ff1f ) ^ 0x00000000 ] [ cmp neq reg 1 0x00000000 ] "},
 };
 
 static int expression_append(struct nftnl_expr *expr, void *data)
@@ -96,19 +124,30 @@ static int expression_append(struct nftnl_expr *expr, void *data)
 	return 0;
 }
 
-START_TEST(test_terms)
+static void assert_expressions(
+	enum ruleset_table_id id, const char *chain, const struct ruleset_term *term, const char *expressions)
 {
 	struct ruleset *rules = rules_default();
-	struct ruleset_rule rule = {
-		.chain = RULESET_GUARD_OUTPUT, .terms = {terms[_i].term}, .term_count = 1};
-	struct nftnl_rule *encoded = encode_rule(rules, &rule);
+	struct ruleset_rule rule = {.chain = chain, .terms = {*term}, .term_count = 1};
+	struct nftnl_rule *encoded = encode_rule(&rules->tables[id], &rule);
 	ck_assert_ptr_nonnull(encoded);
-	ck_assert_str_eq(nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN), "guard_output");
+	ck_assert_str_eq(nftnl_rule_get_str(encoded, NFTNL_RULE_CHAIN), chain);
 	char text[1024] = "";
 	nftnl_expr_foreach(encoded, expression_append, text);
-	ck_assert_str_eq(text, terms[_i].expressions);
+	ck_assert_str_eq(text, expressions);
 	nftnl_rule_free(encoded);
 	ruleset_free(rules);
+}
+
+START_TEST(test_terms)
+{
+	assert_expressions(RULESET_GUARD, "guard_output", &terms[_i].term, terms[_i].expressions);
+}
+END_TEST
+
+START_TEST(test_frame_terms)
+{
+	assert_expressions(RULESET_EGRESS, "egress", &frame_terms[_i].term, frame_terms[_i].expressions);
 }
 END_TEST
 
@@ -119,6 +158,7 @@ int main(void)
 	tcase_add_loop_test(cases, test_block_ends, 0, (int)(sizeof(ends) / sizeof(ends[0])));
 	tcase_add_test(cases, test_ports);
 	tcase_add_loop_test(cases, test_terms, 0, (int)(sizeof(terms) / sizeof(terms[0])));
+	tcase_add_loop_test(cases, test_frame_terms, 0, (int)(sizeof(frame_terms) / sizeof(frame_terms[0])));
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

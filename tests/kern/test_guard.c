@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 static struct guard *guard_open(void)
 {
 	struct err err = {""};
-	struct guard *guard = guard_new(&err);
+	struct guard *guard = guard_new(-1, &err);
 	ck_assert_msg(guard != NULL, "%s", err.text);
 	return guard;
 }
@@ -46,7 +47,7 @@ static uint64_t packets(struct guard *guard, enum ruleset_counter counter)
 {
 	struct guard_counts counts;
 	struct err err = {""};
-	ck_assert_msg(guard_counts(guard, &counts, &err) == 0, "%s", err.text);
+	ck_assert_msg(guard_counts(guard, RULESET_OWNED, &counts, &err) == 0, "%s", err.text);
 	return counts.counters[counter].packets;
 }
 
@@ -77,7 +78,7 @@ static void in_fresh_netns_lists_what_is_printed(void)
 		assert_same_text(listed, printed);
 		assert_verified(guard, rules);
 		assert_state(guard, true, false, false);
-		shell("nft delete table inet mxmirage");
+		shell("nft flush ruleset");
 		free(listed);
 		free(printed);
 		free(file);
@@ -94,7 +95,7 @@ static void in_fresh_netns_arms_and_disarms(void)
 	struct guard_counts counts;
 	assert_state(guard, false, false, false);
 	ck_assert_int_eq(guard_verify(guard, rules, &err), -ENOENT);
-	ck_assert_int_lt(guard_counts(guard, &counts, &err), 0);
+	ck_assert_int_lt(guard_counts(guard, RULESET_OWNED, &counts, &err), 0);
 	ck_assert_int_eq(guard_disarm(guard, &err), 0);
 
 	arm(guard, rules);
@@ -168,7 +169,9 @@ static pid_t owner_start(const struct ruleset *rules)
 static void in_fresh_netns_is_owned(void)
 {
 	struct guard *guard = guard_open();
-	struct ruleset *rules = rules_default(), *others = rules_example();
+	/* Without the static wall, which is anybody's. */
+	struct ruleset *rules = rules_default_tables(RULESET_OWNED);
+	struct ruleset *others = rules_example_tables(RULESET_OWNED);
 	struct err err = {""};
 	char name[32];
 	pid_t owner = owner_start(rules);
@@ -219,17 +222,96 @@ static void in_fresh_netns_is_owned(void)
 	guard_free(guard);
 }
 
+static struct ruleset *rules_for(const char *names)
+{
+	char list[8][IFNAMSIZ] = {""};
+	struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])list, 0};
+	for (const char *from = names; *from; devices.count++) {
+		size_t len = strcspn(from, " ");
+		memcpy(list[devices.count], from, len);
+		from += len + strspn(from + len, " ");
+	}
+	struct conf conf = conf_default();
+	struct err err = {""};
+	struct ruleset *rules = ruleset_new(&conf, RULESET_ALL, &devices, &err);
+	ck_assert_ptr_nonnull(rules);
+	return rules;
+}
+
+/* From each set of devices to the next. */
+static void in_fresh_netns_follows_devices(void)
+{
+	static const char *const steps[] = {"eth0", "eth0 eth1 wg0", "eth1", "", "a b c d e f g h", "h"};
+	struct guard *guard = guard_open();
+	struct err err = {""};
+	struct ruleset *stands = rules_for("");
+	arm(guard, stands);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct ruleset *next = rules_for(steps[i]);
+		ck_assert_msg(guard_follow(guard, stands, next, &err) == 0, "%s: %s", steps[i], err.text);
+		assert_verified(guard, next);
+		ruleset_free(stands);
+		stands = next;
+	}
+	/* A chain that went with its device, as on older kernels, is not missed. */
+	shell("nft 'flush chain netdev mxmirage_static dev_h; delete chain netdev mxmirage_static dev_h'");
+	struct ruleset *none = rules_for("");
+	ck_assert_msg(guard_follow(guard, stands, none, &err) == 0, "%s", err.text);
+	assert_verified(guard, none);
+	ruleset_free(stands);
+	ruleset_free(none);
+	guard_free(guard);
+}
+
+/* As systemd does: it holds the socket, and who edits through it comes and goes. */
+static void in_fresh_netns_shares_an_inherited_socket(void)
+{
+	struct ruleset *rules = rules_default_tables(RULESET_OWNED);
+	struct ruleset *others = rules_example_tables(RULESET_OWNED);
+	int held = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	ck_assert(held >= 0 && bind(held, (struct sockaddr *)&any, sizeof(any)) == 0);
+	for (int round = 0; round < 3; round++) {
+		struct err err = {""};
+		struct guard *guard = guard_new(dup(held), &err);
+		ck_assert_msg(guard != NULL, "%s", err.text);
+		arm(guard, round == 1 ? others : rules);
+		assert_state(guard, true, true, true);
+		guard_free(guard);
+
+		/* Nobody of ours is there, and it is still ours. */
+		shell("nft flush ruleset");
+		ck_assert_int_ne(shell_status("nft delete table inet mxmirage 2>&1"), 0);
+		ck_assert_int_ne(shell_status("nft delete table netdev mxmirage 2>&1"), 0);
+		struct guard *stranger = guard_open();
+		assert_verified(stranger, round == 1 ? others : rules);
+		ck_assert_int_eq(guard_arm(stranger, rules, &err), -EBUSY);
+		ck_assert_int_eq(guard_disarm(stranger, &err), -EBUSY);
+		guard_free(stranger);
+	}
+	struct err err = {""};
+	struct guard *guard = guard_new(dup(held), &err);
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+	assert_state(guard, false, false, false);
+	guard_free(guard);
+	close(held);
+	ck_assert_ptr_null(guard_new(998, &err));
+	ck_assert_ptr_nonnull(strstr(err.text, "inherited netlink socket (descriptor 998)"));
+	ruleset_free(rules);
+	ruleset_free(others);
+}
+
 /* Each is done to a plain copy of rules/example-exclude.nft, and found. */
 static const struct {
 	const char *command, *finding;
 } changes[] = {
-	{"h=$(nft -a list chain inet mxmirage guard_output | sed -n 's/.*reset # handle //p');"
+	{"h=$(nft -a list chain inet mxmirage guard_output | sed -n 's/.*ip6 nexthop .* # handle //p');"
 	 " nft delete rule inet mxmirage guard_output handle $h",
-		"rule 4 of chain guard_output is missing"},
+		"rule 7 of chain guard_output is missing"},
 	{"nft flush chain inet mxmirage guard_postrouting",
 		"rule 1 of chain guard_postrouting is missing (oif \"lo\" accept)"},
 	{"nft add rule inet mxmirage guard_forward accept",
-		"chain guard_forward has rules behind its rule 3"},
+		"chain guard_forward has rules behind its rule 6"},
 	{"nft insert rule inet mxmirage guard_input accept", "rule 1 of chain guard_input is not"},
 	{"nft replace rule inet mxmirage guard_postrouting handle $(nft -a list chain inet "
 	 "mxmirage "
@@ -254,10 +336,18 @@ static const struct {
 		"counter rejected_forward is missing"},
 	{"nft delete table inet mxmirage;"
 	 " sed 's/-199/-198/' " RULES_EXAMPLE_FILE " | nft -f -",
-		"chain divert_prerouting has another type, hook or priority"},
+		"chain divert_prerouting has another type, hook, device or priority"},
 	{"nft delete table inet mxmirage;"
 	 " sed 's/guard_forward/forward/' " RULES_EXAMPLE_FILE " | nft -f -",
 		"chain guard_forward is missing"},
+	{"nft flush chain netdev mxmirage dev_eth0", "rule 1 of chain dev_eth0 is missing (jump egress)"},
+	{"nft flush chain netdev mxmirage dev_tun_5f0; nft delete chain netdev mxmirage dev_tun_5f0",
+		"table netdev mxmirage is not as it was loaded: chain dev_tun_5f0 is missing"},
+	{"nft insert rule netdev mxmirage_static egress accept",
+		"table netdev mxmirage_static is not as it was loaded: rule 1 of chain egress is not"},
+	{"nft flush chain inet mxmirage_static guard_output",
+		"table inet mxmirage_static is not as it was loaded: rule 1 of chain guard_output is "
+		"missing"},
 };
 
 static void in_fresh_netns_finds_each_change(void)
@@ -281,27 +371,35 @@ static void in_fresh_netns_finds_each_change(void)
 
 static void priority_break(struct ruleset *rules)
 {
-	rules->chains[RULESET_DIVERT_OUTPUT].priority = -200;
+	rules->tables[RULESET_GUARD].chains[1].priority = -200;
 }
 
 static void set_break(struct ruleset *rules)
 {
 	static char name[300];
 	memset(name, 'x', sizeof(name) - 1);
-	rules->sets[RULESET_EXCLUDE6].name = name;
+	((struct ruleset_set_spec *)rules->tables[RULESET_GUARD].sets)[RULESET_EXCLUDE6].name = name;
 }
 
 static void type_break(struct ruleset *rules)
 {
 	/* No nat in forward. */
-	rules->chains[RULESET_GUARD_FORWARD].type = "nat";
+	rules->tables[RULESET_GUARD].chains[3].type = "nat";
 }
 
 static void rule_break(struct ruleset *rules)
 {
 	/* nat cannot be had in a filter chain. */
-	size_t last = rules->rules[rules->rule_count - 1].term_count - 1;
-	rules->rules[rules->rule_count - 1].terms[last].kind = RULESET_REDIRECT;
+	struct ruleset_table *table = &rules->tables[RULESET_GUARD];
+	struct ruleset_rule *rule = &table->rules[table->rule_count - 1];
+	rule->terms[rule->term_count - 1].kind = RULESET_REDIRECT;
+}
+
+static void device_break(struct ruleset *rules)
+{
+	/* The table of frames has no such hook. */
+	struct ruleset_table *table = &rules->tables[RULESET_EGRESS];
+	table->chains[table->chain_count - 1].hook = 7;
 }
 
 static void in_fresh_netns_names_what_is_refused(void)
@@ -313,7 +411,8 @@ static void in_fresh_netns_names_what_is_refused(void)
 		{priority_break, "chain divert_output (type nat, priority -200): "},
 		{set_break, "set xxxx"},
 		{type_break, "chain guard_forward (type nat"},
-		{rule_break, "rule 5 of chain guard_postrouting (meta l4proto tcp ct direction "},
+		{rule_break, "rule 12 of chain guard_postrouting (tcp sport @ports "},
+		{device_break, "chain dev_"},
 	};
 	struct guard *guard = guard_open();
 	struct ruleset *rules = rules_default();
@@ -382,7 +481,7 @@ static void in_fresh_netns_takes_ten_thousand_blocks(void)
 	}
 	conf.divert.exclude = blocks;
 	conf.divert.exclude_count = 2 * EACH;
-	struct ruleset *rules = rules_of(&conf);
+	struct ruleset *rules = rules_of(&conf, RULESET_ALL);
 	struct guard *guard = guard_open();
 	struct timespec from, to;
 	clock_gettime(CLOCK_MONOTONIC, &from);
@@ -405,6 +504,8 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_arms_and_disarms,
 	in_fresh_netns_adopts_a_plain_table,
 	in_fresh_netns_is_owned,
+	in_fresh_netns_follows_devices,
+	in_fresh_netns_shares_an_inherited_socket,
 	in_fresh_netns_finds_each_change,
 	in_fresh_netns_names_what_is_refused,
 	in_fresh_netns_needs_the_capability,

@@ -12,10 +12,10 @@ static int commit(struct nlsock *sock, const struct ruleset *rules, uint32_t fla
 {
 	struct kernel_table table;
 	struct nlbatch batch;
-	size_t table_message;
-	ck_assert_msg(kernel_table_read(&table, sock, false, err) == 0, "%s", err->text);
+	const struct plan_options options = {.flags = flags, .devices_by_name = true};
+	ck_assert_msg(kernel_table_read(&table, sock, RULESET_GUARD, false, err) == 0, "%s", err->text);
 	ck_assert_int_eq(nlbatch_init(&batch, sock, table.generation), 0);
-	ck_assert_int_eq(plan_arm(&batch, &table, rules, flags, &table_message, err), 0);
+	ck_assert_int_eq(plan_arm(&batch, &table, &rules->tables[RULESET_GUARD], &options, err), 0);
 	if (between)
 		shell("%s", between);
 	int code = nlsock_commit(sock, &batch, NULL, err);
@@ -28,17 +28,17 @@ static void assert_stands(struct nlsock *sock, const struct ruleset *rules, uint
 {
 	struct kernel_table table;
 	struct err err = {""};
-	ck_assert_msg(kernel_table_read(&table, sock, true, &err) == 0, "%s", err.text);
+	ck_assert_msg(kernel_table_read(&table, sock, RULESET_GUARD, true, &err) == 0, "%s", err.text);
 	ck_assert(table.exists);
 	ck_assert_uint_eq(table.flags, flags);
-	ck_assert_msg(compare_table(&table, rules, &err) == 0, "%s", err.text);
+	ck_assert_msg(compare_table(&table, &rules->tables[RULESET_GUARD], true, &err) == 0, "%s", err.text);
 	kernel_table_done(&table);
 }
 
 static unsigned long refused_packets(struct nlsock *sock)
 {
 	struct err err = {""};
-	struct nftnl_obj_list *objects = kernel_counters_read(sock, &err);
+	struct nftnl_obj_list *objects = kernel_counters_read(sock, RULESET_GUARD, &err);
 	ck_assert_msg(objects != NULL, "%s", err.text);
 	struct nftnl_obj *counter = kernel_counter_find(objects, "undiverted_refused");
 	ck_assert_ptr_nonnull(counter);
@@ -53,7 +53,7 @@ START_TEST(test_plain_table)
 	netns_fresh();
 	struct nlsock sock;
 	struct err err = {""};
-	ck_assert_int_eq(nlsock_open(&sock, &err), 0);
+	ck_assert_int_eq(nlsock_open(&sock, -1, &err), 0);
 	struct ruleset *rules = rules_default(), *others = rules_example();
 	ck_assert_msg(commit(&sock, rules, 0, NULL, &err) == 0, "%s", err.text);
 	assert_stands(&sock, rules, 0);
@@ -79,7 +79,7 @@ START_TEST(test_ruleset_changed_meanwhile)
 	netns_fresh();
 	struct nlsock sock;
 	struct err err = {""};
-	ck_assert_int_eq(nlsock_open(&sock, &err), 0);
+	ck_assert_int_eq(nlsock_open(&sock, -1, &err), 0);
 	struct ruleset *rules = rules_default();
 	ck_assert_int_eq(commit(&sock, rules, 0, "nft add table inet other", &err), -ERESTART);
 	ck_assert_int_ne(shell_status("nft list table inet mxmirage 2>&1"), 0);

@@ -1,0 +1,220 @@
+#include <ctype.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ruleset_internal.h"
+
+#define EGRESS "egress"
+
+/*
+ * Frames. The kernel reads what its own stack sends, and whatever else has a true protocol number beside it. A
+ * frame that somebody tagged by hand, or whose number is false, it does not read: there the rules look at the
+ * frame's own bytes, up to two tags deep, and drop what could be for a diverted port but cannot be read.
+ */
+enum {
+	ETHERTYPE_OFFSET = 12,
+	TAG_LEN = 4,
+	TAGS_READ = 2,
+	IP4_FRAGMENT = 6,
+	IP4_PROTOCOL = 9,
+	IP4_LEN = 20,
+	IP6_NEXT = 6,
+	IP6_LEN = 40,
+	TCP_DPORT = 2,
+	IP4_VERSION_AND_LEN = 0x45, /* without options */
+	IP6_VERSION = 0x60,         /* and no traffic class */
+	FRAGMENT_OFFSET_MASK = 0x1fff,
+};
+
+/* Each of these may stand before a TCP header. */
+static const uint8_t extension_headers[] = {
+	0,  /* hop by hop */
+	43, /* routing */
+	44, /* fragment */
+	51, /* authentication */
+	60, /* destination options */
+};
+
+static const uint16_t tag_types[] = {ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1};
+
+struct builder {
+	struct ruleset_table *table;
+	bool ok;
+};
+
+/* Adds a rule that counts and drops what all of terms match. */
+static void drop(struct builder *builder, size_t count, const struct ruleset_term *terms)
+{
+	struct ruleset_rule rule = {.chain = EGRESS};
+	memcpy(rule.terms, terms, count * sizeof(*terms));
+	rule.terms[count++] = (struct ruleset_term){.kind = RULESET_COUNT, .counter = RULESET_DROPPED_EGRESS};
+	rule.terms[count++] = (struct ruleset_term){.kind = RULESET_DROP};
+	rule.term_count = count;
+	builder->ok = builder->ok && ruleset_add_rule(builder->table, &rule);
+}
+
+static void pass(struct builder *builder, size_t count, const struct ruleset_term *terms)
+{
+	struct ruleset_rule rule = {.chain = EGRESS};
+	memcpy(rule.terms, terms, count * sizeof(*terms));
+	rule.terms[count++] = (struct ruleset_term){.kind = RULESET_ACCEPT};
+	rule.term_count = count;
+	builder->ok = builder->ok && ruleset_add_rule(builder->table, &rule);
+}
+
+#define TERMS(...)                                                                                          \
+	sizeof((struct ruleset_term[]){__VA_ARGS__}) / sizeof(struct ruleset_term), (struct ruleset_term[]) \
+	{                                                                                                   \
+		__VA_ARGS__                                                                                 \
+	}
+#define TERM(name, ...)                               \
+	(struct ruleset_term)                         \
+	{                                             \
+		.kind = RULESET_##name, ##__VA_ARGS__ \
+	}
+
+static struct ruleset_term byte(unsigned offset, uint8_t value)
+{
+	return TERM(BYTES, .bytes = {.offset = (uint8_t)offset, .len = 1, .value = value});
+}
+
+static struct ruleset_term word(unsigned offset, uint16_t value)
+{
+	return TERM(BYTES, .bytes = {.offset = (uint8_t)offset, .len = 2, .value = value});
+}
+
+static struct ruleset_term not(struct ruleset_term term)
+{
+	term.bytes.differ = true;
+	return term;
+}
+
+static struct ruleset_term network(struct ruleset_term term)
+{
+	term.bytes.network = true;
+	return term;
+}
+
+static struct ruleset_term masked(struct ruleset_term term, uint16_t mask)
+{
+	term.bytes.mask = mask;
+	return term;
+}
+
+/*
+ * TCP without a port is all dropped: later fragments, whose data the kernel takes for ports, and first ones that
+ * end before theirs.
+ */
+static void read_by_kernel(struct builder *builder)
+{
+	pass(builder, TERMS(TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4)));
+	pass(builder, TERMS(TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6)));
+	drop(builder, TERMS(TERM(DPORT_IN_SET, .set = RULESET_PORTS)));
+	drop(builder, TERMS(TERM(FRAGMENT4)));
+	drop(builder, TERMS(TERM(FRAGMENT6)));
+	pass(builder, TERMS(TERM(DPORT_ANY)));
+	drop(builder, TERMS(TERM(TCP)));
+	pass(builder, TERMS(TERM(READABLE)));
+	drop(builder, TERMS(TERM(IP4)));
+	drop(builder, TERMS(TERM(IP6)));
+}
+
+/* A frame whose protocol stands at `type`. Exclusions are not looked at: such frames are nobody's mail. */
+static void read_by_offset(struct builder *builder, unsigned type)
+{
+	const struct ruleset_set_spec *ports = &builder->table->sets[RULESET_PORTS];
+	unsigned ip = type + 2;
+	struct ruleset_term ip4 = word(type, ETH_P_IP), ip6 = word(type, ETH_P_IPV6);
+	struct ruleset_term tcp4 = byte(ip + IP4_PROTOCOL, IPPROTO_TCP);
+	drop(builder, TERMS(ip4, not(byte(ip, IP4_VERSION_AND_LEN)), tcp4));
+	drop(builder, TERMS(ip4, tcp4, not(masked(word(ip + IP4_FRAGMENT, 0), FRAGMENT_OFFSET_MASK))));
+	for (size_t i = 0; i < ports->count; i++)
+		drop(builder, TERMS(ip4, tcp4, word(ip + IP4_LEN + TCP_DPORT, ports->ports[i])));
+	/* Listener reports, without which multicast ends, have a hop-by-hop header. */
+	pass(builder, TERMS(ip6, byte(ip + IP6_NEXT, 0), byte(ip + IP6_LEN, IPPROTO_ICMPV6)));
+	for (size_t i = 0; i < sizeof(extension_headers); i++)
+		drop(builder, TERMS(ip6, byte(ip + IP6_NEXT, extension_headers[i])));
+	for (size_t i = 0; i < ports->count; i++)
+		drop(builder, TERMS(ip6, byte(ip + IP6_NEXT, IPPROTO_TCP),
+				      word(ip + IP6_LEN + TCP_DPORT, ports->ports[i])));
+}
+
+/* Where the frame's beginning is not known either: to a packet socket that bypasses the queue and names no protocol. */
+static void read_by_network_header(struct builder *builder)
+{
+	const struct ruleset_set_spec *ports = &builder->table->sets[RULESET_PORTS];
+	for (size_t i = 0; i < ports->count; i++) {
+		drop(builder,
+			TERMS(network(byte(0, IP4_VERSION_AND_LEN)), network(byte(IP4_PROTOCOL, IPPROTO_TCP)),
+				network(word(IP4_LEN + TCP_DPORT, ports->ports[i]))));
+		drop(builder, TERMS(network(byte(0, IP6_VERSION)), network(byte(IP6_NEXT, IPPROTO_TCP)),
+				      network(word(IP6_LEN + TCP_DPORT, ports->ports[i]))));
+	}
+}
+
+bool ruleset_fill_egress(
+	struct ruleset_table *table, int32_t priority, const struct ruleset_device *devices, size_t count)
+{
+	struct builder builder = {
+		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
+	read_by_kernel(&builder);
+	read_by_network_header(&builder);
+	unsigned type = ETHERTYPE_OFFSET;
+	for (unsigned tags = 0; tags <= TAGS_READ; tags++, type += TAG_LEN)
+		read_by_offset(&builder, type);
+	/* type is where a further tag would end: what stands before it is the tag that is one too many. */
+	for (size_t i = 0; i < sizeof(tag_types) / sizeof(tag_types[0]); i++)
+		drop(&builder, TERMS(word(type - TAG_LEN, tag_types[i])));
+
+	for (size_t i = 0; i < count && builder.ok; i++) {
+		const struct ruleset_chain_spec chain = {
+			devices[i].chain, "filter", NF_NETDEV_EGRESS, priority, devices[i].name};
+		const struct ruleset_rule jump = {
+			.chain = devices[i].chain, .terms = {TERM(JUMP_EGRESS)}, .term_count = 1};
+		builder.ok = ruleset_add_chain(table, &chain) && ruleset_add_rule(table, &jump);
+	}
+	return builder.ok;
+}
+
+/* One name for each device, and one that nft can read back: what it would not take becomes _ and two digits. */
+static void chain_name(struct ruleset_device *device)
+{
+	char *to = device->chain + sprintf(device->chain, "dev_");
+	for (const char *from = device->name; *from; from++) {
+		if ((isascii(*from) && isalnum((unsigned char)*from)) || *from == '-' || *from == '.')
+			*to++ = *from;
+		else
+			to += sprintf(to, "_%02x", (unsigned char)*from);
+	}
+	*to = '\0';
+}
+
+static int device_order(const void *left, const void *right)
+{
+	const struct ruleset_device *a = left, *b = right;
+	return strcmp(a->name, b->name);
+}
+
+bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const struct ruleset_devices *devices,
+	const struct conf *conf)
+{
+	size_t given = devices ? devices->count : 0, named = conf->guard.device_count;
+	struct ruleset_device *all = calloc(given + named + 1, sizeof(*all));
+	*out = all;
+	*count = 0;
+	if (!all)
+		return false;
+	for (size_t i = 0; i < given + named; i++) {
+		memcpy(all[i].name, i < given ? devices->names[i] : conf->guard.devices[i - given],
+			IFNAMSIZ - 1);
+		chain_name(&all[i]);
+	}
+	if (given + named > 0)
+		qsort(all, given + named, sizeof(*all), device_order);
+	for (size_t i = 0; i < given + named; i++)
+		if (i == 0 || strcmp(all[*count - 1].name, all[i].name) != 0)
+			all[(*count)++] = all[i];
+	return true;
+}

@@ -1,0 +1,209 @@
+/* What packet sockets and raw sockets send past the IP stack, seen (or not) by a witness on the far side. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/rules.h"
+#include "guard.h"
+#include "internet.h"
+#include "links.h"
+#include "netns.h"
+
+#define SOURCE_MAC "\x02\0\0\0\0\xa1"
+#define TARGET_MAC "\x02\0\0\0\0\xa2"
+#define BOTH_MACS  TARGET_MAC SOURCE_MAC
+#define TAG        "\x81\0\0\7"
+
+/* 192.0.2.1 to 198.51.100.1, total length and fragment offset as given, protocol TCP. */
+#define IP4(first, len, fragment) first "\0\0" len "\x4d\x58" fragment "\x40\6\0\0\xc0\0\2\1\xc6\x33\x64\1"
+/* 2001:db8:a::1 to 2001:db8::1. */
+#define IP6(len, next)          \
+	"\x60\0\0\0\0" len next \
+	"\x40\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\1\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1"
+#define SYN(port)   "\x30\x39" port "\0\0\0\1\0\0\0\0\x50\2\xff\xff\0\0\0\0"
+#define OPTIONS     "\1\1\1\1" /* no operation, four times */
+#define SMTP        "\0\x19"
+#define DISCARD     "\0\x09"
+#define OFFSET_NONE "\0\0"
+
+struct frame {
+	const char *what;
+	bool stopped;
+	uint16_t protocol; /* as the sender says; 0: let the kernel look */
+	size_t len;
+	const char *bytes;
+};
+
+#define FRAME(what, stopped, protocol, bytes)                     \
+	{                                                         \
+		what, stopped, protocol, sizeof(bytes) - 1, bytes \
+	}
+
+static const struct frame frames[] = {
+	FRAME("IPv4", true, ETH_P_IP, BOTH_MACS "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("IPv6", true, ETH_P_IPV6, BOTH_MACS "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("IPv4 with options", true, ETH_P_IP,
+		BOTH_MACS "\x08\0" IP4("\x46", "\x2c", OFFSET_NONE) OPTIONS SYN(SMTP)),
+	FRAME("IPv4 with a false protocol", true, 0x1234,
+		BOTH_MACS "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("IPv6 with a false protocol", true, 0x1234, BOTH_MACS "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("a later fragment", true, ETH_P_IP, BOTH_MACS "\x08\0" IP4("\x45", "\x1c", "\0\1") "rest of."),
+	FRAME("IPv6 with extension header", true, ETH_P_IPV6,
+		BOTH_MACS "\x86\xdd" IP6("\x1c", "\x3c") "\6\0\1\4\0\0\0\0" SYN(SMTP)),
+	FRAME("IPv6 later fragment", true, ETH_P_IPV6,
+		BOTH_MACS "\x86\xdd" IP6("\x10", "\x2c") "\6\0\0\x08\0\0\0\1"
+							 "rest of."),
+	FRAME("a first fragment that ends before the port", true, ETH_P_IP,
+		BOTH_MACS "\x08\0" IP4("\x45", "\x16", "\x20\0") "\x30\x39"),
+	FRAME("IPv6 first fragment without its TCP header", true, ETH_P_IPV6,
+		BOTH_MACS "\x86\xdd" IP6("\x10", "\x2c") "\x3c\0\0\1\0\0\0\1"
+							 "\6\0\1\4\0\0\0\0"),
+	FRAME("tagged", true, 0, BOTH_MACS TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("tagged IPv6", true, 0, BOTH_MACS TAG "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("tagged IPv4 with options", true, 0,
+		BOTH_MACS TAG "\x08\0" IP4("\x46", "\x2c", OFFSET_NONE) OPTIONS SYN(SMTP)),
+	FRAME("tagged later fragment", true, 0,
+		BOTH_MACS TAG "\x08\0" IP4("\x45", "\x1c", "\0\1") "rest of."),
+	FRAME("tagged IPv6 with extension header", true, 0,
+		BOTH_MACS TAG "\x86\xdd" IP6("\x1c", "\x3c") "\6\0\1\4\0\0\0\0" SYN(SMTP)),
+	FRAME("twice tagged", true, 0, BOTH_MACS TAG TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("twice tagged IPv6", true, 0, BOTH_MACS TAG TAG "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("three times tagged", true, 0,
+		BOTH_MACS TAG TAG TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	/* And none of what is nobody's mail. */
+	FRAME("another port", false, ETH_P_IP,
+		BOTH_MACS "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(DISCARD)),
+	FRAME("another port, tagged", false, 0,
+		BOTH_MACS TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(DISCARD)),
+	FRAME("another port, IPv6 twice tagged", false, 0,
+		BOTH_MACS TAG TAG "\x86\xdd" IP6("\x14", "\6") SYN(DISCARD)),
+	FRAME("ARP", false, ETH_P_ARP,
+		BOTH_MACS "\x08\6"
+			  "\0\1\x08\0\6\4\0\1" SOURCE_MAC "\xc0\0\2\1"
+			  "\0\0\0\0\0\0"
+			  "\xc0\0\2\2"),
+	FRAME("a listener report", false, 0,
+		BOTH_MACS TAG "\x86\xdd" IP6("\x10", "\0") "\x3a\0\5\2\0\0\0\0"
+							   "\x83\0\0\0\0\0\0\0"),
+};
+
+/* A socket that sees what arrives at the internet's end of the wire. */
+static int witness_open(const struct internet *world)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", world->internet);
+	int home = open("/proc/self/ns/net", O_RDONLY), there = open(path, O_RDONLY);
+	ck_assert(home >= 0 && there >= 0 && setns(there, CLONE_NEWNET) == 0);
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL));
+	ck_assert_int_ge(fd, 0);
+	struct sockaddr_ll in = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)if_nametoindex("in")};
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	int on = 1;
+	ck_assert_int_eq(setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)), 0);
+	ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
+	close(home);
+	close(there);
+	return fd;
+}
+
+/* Whether a frame with the same last octets arrives; a tag may have been taken off its head. A veth is synchronous. */
+static bool witness_saw(int fd, const struct frame *frame)
+{
+	char buf[2048];
+	bool saw = false;
+	ssize_t len;
+	usleep(2000);
+	while ((len = recv(fd, buf, sizeof(buf), 0)) >= 0)
+		saw |= (size_t)len + 4 >= frame->len && len >= 20 &&
+		       memcmp(buf + len - 16, frame->bytes + frame->len - 16, 16) == 0;
+	return saw;
+}
+
+static void send_frame(const struct frame *frame, bool bypass)
+{
+	int fd = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
+	ck_assert_int_ge(fd, 0);
+	if (bypass)
+		ck_assert_int_eq(setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)), 0);
+	struct sockaddr_ll out = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(frame->protocol),
+		.sll_ifindex = (int)if_nametoindex("out"),
+		.sll_halen = ETH_ALEN};
+	memcpy(out.sll_addr, TARGET_MAC, ETH_ALEN);
+	/* What is dropped is an error to some senders, and none to others. */
+	ssize_t sent = sendto(fd, frame->bytes, frame->len, 0, (struct sockaddr *)&out, sizeof(out));
+	ck_assert_msg(sent == (ssize_t)frame->len || errno == ENOBUFS || errno == ENETDOWN || errno == EPERM,
+		"%s: %s", frame->what, strerror(errno));
+	close(fd);
+}
+
+static uint64_t dropped(struct guard *guard)
+{
+	struct guard_counts counts;
+	struct err err = {""};
+	ck_assert_msg(guard_counts(guard, RULESET_OWNED, &counts, &err) == 0, "%s", err.text);
+	return counts.counters[RULESET_DROPPED_EGRESS].packets;
+}
+
+static void assert_all_seen(int witness, bool bypass)
+{
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		send_frame(&frames[i], bypass);
+		ck_assert_msg(witness_saw(witness, &frames[i]), "canary: %s was not seen", frames[i].what);
+	}
+}
+
+START_TEST(test_frames)
+{
+	bool bypass = _i;
+	struct internet world;
+	netns_fresh();
+	internet_make(&world);
+	int witness = witness_open(&world);
+	assert_all_seen(witness, bypass);
+
+	struct conf conf = conf_default();
+	struct err err = {""};
+	struct guard *guard = guard_new(-1, &err);
+	struct ruleset *rules = links_ruleset_now(&conf, RULESET_OWNED, &err);
+	ck_assert_msg(rules && guard_arm(guard, rules, &err) == 0, "%s", err.text);
+	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		uint64_t before = dropped(guard);
+		send_frame(&frames[i], bypass);
+		ck_assert_msg(witness_saw(witness, &frames[i]) != frames[i].stopped, "%s", frames[i].what);
+		ck_assert_msg(dropped(guard) - before == frames[i].stopped, "%s: counted %llu",
+			frames[i].what, (unsigned long long)(dropped(guard) - before));
+	}
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+	assert_all_seen(witness, bypass);
+	ruleset_free(rules);
+	guard_free(guard);
+	close(witness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("guard_frames");
+	TCase *cases = tcase_create("guard_frames");
+	tcase_set_timeout(cases, 60);
+	tcase_add_loop_test(cases, test_frames, 0, 2);
+	suite_add_tcase(suite, cases);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
