@@ -85,7 +85,7 @@ class Bench:
             title = f"1 KB, 20 beside {count:,} idle"
             if not self.chosen(title):
                 continue
-            with sink() as taker:
+            with sink(f"{name} beside idle", 4028) as taker:
                 taken = [[measure.load(taker, [*small, "--idle", str(count)], seconds),
                           measure.load(taker, small, seconds)] for _ in range(times)]
             beside, alone = zip(*taken)
@@ -115,9 +115,10 @@ class Bench:
                 self.row(row, max(2, args.runs // 2), args.seconds)
             for connections in rows.SOURCE_CONNECTIONS:
                 self.source(connections, 1 if args.quick else 3, 400 if args.quick else 2000)
-            for row in rows.grid((10240,), (20,)) if args.quick else rows.grid():
+            self.idle(max(2, args.runs // 2), args.seconds)
+            others = [] if args.targets else rows.grid((10240,), (20,)) if args.quick else rows.grid()
+            for row in others:
                 self.row(row, 2 if args.quick else 3, args.seconds / 2)
-        self.idle(max(2, args.runs // 2), args.seconds)
 
 
 def options() -> argparse.Namespace:
@@ -127,6 +128,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=7, help="of each sink in each row with a target (7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="measured in each of these runs (1)")
     parser.add_argument("--quick", action="store_true", help="few rows, 2 runs of 0.4 s: a first look")
+    parser.add_argument("--targets", action="store_true",
+                        help="without the rows of every size and number of connections: some four minutes")
     parser.add_argument("--only", default="", metavar="REGEX", help="the rows whose titles match")
     parser.add_argument("--report", action="store_true",
                         help="write docs/PERFORMANCE.md and docs/performance.svg of this run")

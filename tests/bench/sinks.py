@@ -116,8 +116,8 @@ class Raw(Sink):
 class SmtpSink(Sink):
     """Postfix's: one process; it would hold 256 connections and drop the idle unless told otherwise."""
 
-    name = "smtp-sink"
-    port = 2525
+    def __init__(self, name: str = "smtp-sink", port: int = 2525) -> None:
+        self.name, self.port = name, port
 
     def command(self) -> list:
         return [shutil.which("smtp-sink") or "/usr/sbin/smtp-sink", "-u", "nobody", "-m", "20000", "-t", "3600",
