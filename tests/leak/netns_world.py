@@ -85,7 +85,6 @@ class Run:
         self.streams = streams
         self.space = space
         self.result = Result()
-        self.peer = False
 
     @contextmanager
     def probing(self, streams: list[str] | None = None, rate: float = RATE,
@@ -162,7 +161,6 @@ class World:
         try:
             if rng.random() < PEER_SHARE or peer:
                 listeners = self.servers.listen(INET, 25)
-                run.peer = True
             if foreign:
                 self.nft(foreign)
             self.canary(run, space, streams)
@@ -234,16 +232,8 @@ class World:
         if left := self.nft("list tables"):
             raise LabError(f"rules are left on the host: {left}")
 
-    def ended(self, *pids: int) -> None:
-        """SIGKILL; returns when none of them lives and nobody else of mxmirage does."""
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        self.mxmirage.process.wait()
-
     def _save_capture(self, run: Run) -> None:
         path = build_directory() / "leak" / f"{time.time_ns()}.pcap"
         self.witness.save(path)
         run.result.capture = str(path)
 
-
-__all__ = ["HOST", "INET", "LAN", "RATE", "Probing", "Run", "World", "v4", "v6", "wait_until"]
