@@ -81,7 +81,7 @@ def kills(world: World, rng: random.Random) -> Result:
                     world.nft("list tables")
                 mxmirage.start()
             time.sleep(0.1)
-        run.result.no_divert_ms = probing.gap_ms
+        run.result.no_divert_ms = round(probing.gap_ms)
         run.expect(probing.counts["greeted"], "nothing was diverted")
     return run.result
 
