@@ -59,6 +59,7 @@ class Probing:
         self.by_stream: dict[str, Counter[str]] = {}
         self.gap_ms = -1.0
         self._process = world.lab.start(space, world.probe, "-r", str(rate), *streams, stdout=subprocess.PIPE)
+        self._process.stdout.readline()  # it has begun
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -92,7 +93,7 @@ class Run:
         """Probes for as long as the body takes; they are underway when it begins."""
         probing = Probing(self.world, space or self.space, streams or self.streams, rate)
         try:
-            time.sleep(0.03)
+            time.sleep(0.01)
             yield probing
         finally:
             probing.end()
