@@ -86,19 +86,21 @@ static int message_take(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-/* Takes one datagram; as mnl_cb_run(), or a negative errno, -EAGAIN where there is none. */
-static int datagram_take(struct taking *taking, unsigned seq)
+/* Takes one datagram; as mnl_cb_run(), or a negative errno, -EAGAIN where there is none. seq: its number. */
+static int datagram_take(struct taking *taking, unsigned *seq)
 {
 	_Alignas(struct nlmsghdr) char buf[ANSWER_MAX];
 	struct mnl_socket *socket = taking->links->socket;
 	ssize_t len = mnl_socket_recvfrom(socket, buf, sizeof(buf));
 	if (len < 0)
 		return -errno;
-	int code = mnl_cb_run(buf, (size_t)len, seq, 0, message_take, taking);
+	*seq = (size_t)len >= sizeof(struct nlmsghdr) ? ((const struct nlmsghdr *)buf)->nlmsg_seq : 0;
+	int code = mnl_cb_run(buf, (size_t)len, 0, 0, message_take, taking);
 	return code < 0 ? -errno : code;
 }
 
-/* One listing of all devices; -EINTR when it was interrupted. */
+/* One listing of all devices; -EINTR when it was interrupted, or something was lost: read to its end all the same,
+ * which would else be taken for the end of the next. */
 static int list_once(struct links *links)
 {
 	_Alignas(struct nlmsghdr) char buf[256];
@@ -113,17 +115,24 @@ static int list_once(struct links *links)
 	links->count = 0;
 	struct taking taking = {.links = links};
 	/* What was reported before the request comes first, with another number, and is taken like the rest. */
-	for (;;) {
-		int code = datagram_take(&taking, 0);
-		if (code <= 0)
-			return code == -EAGAIN ? -EIO : code;
+	for (bool lost = false;;) {
+		unsigned seq = 0;
+		int code = datagram_take(&taking, &seq);
+		if (code == -ENOBUFS || code == -EINTR)
+			lost = true;
+		else if (code == -EAGAIN)
+			return lost ? -EINTR : -EIO;
+		else if (code < 0)
+			return code;
+		else if (code == 0 && seq == links->seq)
+			return lost ? -EINTR : 0;
 	}
 }
 
 static int list(struct links *links, struct err *err)
 {
 	int code = -EINTR;
-	for (int i = 0; i < TRIES_MAX && (code == -EINTR || code == -ENOBUFS); i++)
+	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++)
 		code = list_once(links);
 	return code < 0 ? err_set(err, code, "listing the network devices: %s", strerror(-code)) : 0;
 }
@@ -162,7 +171,8 @@ int links_read(struct links *links, struct err *err)
 {
 	struct taking taking = {.links = links};
 	for (;;) {
-		int code = datagram_take(&taking, 0);
+		unsigned seq;
+		int code = datagram_take(&taking, &seq);
 		if (code == -EAGAIN)
 			return taking.changed;
 		if (code == -ENOBUFS) {

@@ -52,7 +52,7 @@ def chosen(words: list[str], stages: dict[str, ModuleType]) -> list[tuple[str, S
     for word in words or ["netns"]:
         found = [(stage, s) for stage, s in known if word in (stage, str(s.number), f"{stage}:{s.number}")]
         if not found:
-            raise SystemExit(f"leak: no scenario {word}; --list shows them")
+            raise LookupError(f"no scenario {word}; --list shows them")
         picked += [entry for entry in found if entry not in picked]
     return picked
 
@@ -158,7 +158,10 @@ def main() -> int:
             for scenario in module.SCENARIOS:
                 print(f"{stage}:{scenario.number:<4} {scenario.name}")
         return 0
-    picked = chosen(options.scenarios, stages)
+    try:
+        picked = chosen(options.scenarios, stages)
+    except LookupError as error:
+        parser.error(error.args[0])
     began = time.monotonic()
     outcomes: list[Outcome] = []
     for stage, module in stages.items():

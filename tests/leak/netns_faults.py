@@ -10,8 +10,8 @@ import threading
 import time
 
 from campaign import Result, Scenario
-from lab import SOURCES_V4, SOURCES_V6, wait_until
-from netns_world import HOST, World, v4, v6
+from lab import HOST, SOURCES_V4, SOURCES_V6, wait_until
+from netns_world import World, v4, v6
 from nft import Nft
 
 STREAMS = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"connect,src={SOURCES_V4[1]}@{v4(2)}", f"connect,mark=7@{v6(2)}",
@@ -81,7 +81,7 @@ def kills(world: World, rng: random.Random) -> Result:
                     world.nft("list tables")
                 mxmirage.start()
             time.sleep(0.1)
-        run.result.no_divert_ms = probing.gap_ms
+        run.result.no_divert_ms = round(probing.gap_ms)
         run.expect(probing.counts["greeted"], "nothing was diverted")
     return run.result
 

@@ -8,8 +8,8 @@ import socket
 import time
 
 from campaign import Result, Scenario
-from lab import SOURCES_V4, SOURCES_V6
-from netns_world import HOST, INET, World, v4, v6
+from lab import HOST, INET, SOURCES_V4, SOURCES_V6
+from netns_world import World, v4, v6
 from witness import REWRITTEN_PORT
 
 CLAIMS = (0, 0x0800, 0x86DD, 0x8100, 0x88A8, 0x1234)  # protocols that a packet socket may claim

@@ -59,6 +59,7 @@ class Probing:
         self.by_stream: dict[str, Counter[str]] = {}
         self.gap_ms = -1.0
         self._process = world.lab.start(space, world.probe, "-r", str(rate), *streams, stdout=subprocess.PIPE)
+        self._process.stdout.readline()  # it has begun
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGTERM)
@@ -85,7 +86,6 @@ class Run:
         self.streams = streams
         self.space = space
         self.result = Result()
-        self.peer = False
 
     @contextmanager
     def probing(self, streams: list[str] | None = None, rate: float = RATE,
@@ -93,7 +93,7 @@ class Run:
         """Probes for as long as the body takes; they are underway when it begins."""
         probing = Probing(self.world, space or self.space, streams or self.streams, rate)
         try:
-            time.sleep(0.03)
+            time.sleep(0.01)
             yield probing
         finally:
             probing.end()
@@ -162,7 +162,6 @@ class World:
         try:
             if rng.random() < PEER_SHARE or peer:
                 listeners = self.servers.listen(INET, 25)
-                run.peer = True
             if foreign:
                 self.nft(foreign)
             self.canary(run, space, streams)
@@ -234,16 +233,8 @@ class World:
         if left := self.nft("list tables"):
             raise LabError(f"rules are left on the host: {left}")
 
-    def ended(self, *pids: int) -> None:
-        """SIGKILL; returns when none of them lives and nobody else of mxmirage does."""
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        self.mxmirage.process.wait()
-
     def _save_capture(self, run: Run) -> None:
         path = build_directory() / "leak" / f"{time.time_ns()}.pcap"
         self.witness.save(path)
         run.result.capture = str(path)
 
-
-__all__ = ["HOST", "INET", "LAN", "RATE", "Probing", "Run", "World", "v4", "v6", "wait_until"]

@@ -105,6 +105,9 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_stop);
 	signal(SIGINT, on_stop);
 	signal(SIGPIPE, SIG_IGN);
+	/* Whoever waits for this line may end the program from now on. */
+	printf("\n");
+	fflush(stdout);
 	uint64_t begun = now_ns();
 	send_all(streams, count, connects, rate, limit == UINT64_MAX ? limit : limit * count,
 		seconds < SECONDS_MAX ? seconds : SECONDS_MAX);

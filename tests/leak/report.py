@@ -44,10 +44,10 @@ def _row(stage: str, scenario: Scenario, outcomes: list[Outcome]) -> dict:
     for result in results:
         arrived.update(result.arrived)
     gaps = [r.no_divert_ms for r in results if r.no_divert_ms is not None]
-    figures: dict[str, float] = {}
+    figures: dict[str, list[float]] = {}
     for result in results:
         for name, value in result.figures.items():
-            figures[name] = max(value, figures.get(name, value))
+            figures.setdefault(name, []).append(value)
     return {
         "stage": stage, "number": scenario.number, "name": scenario.name,
         "runs": len(outcomes), "void": sum(bool(o.void) for o in outcomes),
@@ -57,9 +57,20 @@ def _row(stage: str, scenario: Scenario, outcomes: list[Outcome]) -> dict:
         "inverse": sum(not r.inverse for r in results), "as_said": sum(not r.wrong for r in results),
         "arrived": sum(arrived.values()), "arrived_by_kind": dict(arrived),
         "seconds_per_run": sum(o.seconds for o in outcomes) / len(outcomes) if outcomes else 0,
-        "no_divert_ms": {f"p{n}": percentile(gaps, n / 100) for n in (50, 99, 100)} if gaps else None,
-        "figures": figures, "notes": sorted({note for r in results for note in r.notes}),
+        "no_divert_ms": _spread(gaps) if gaps else None,
+        "figures": {name: _spread(values) for name, values in figures.items()},
+        "notes": sorted({note for r in results for note in r.notes}),
     }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {f"p{n}": percentile(values, n / 100) for n in (50, 99, 100)}
+
+
+def _said(spread: dict[str, float]) -> str:
+    if spread["p50"] == spread["p100"]:
+        return f"{spread['p50']:g}"
+    return f"p50 {spread['p50']:g}, p99 {spread['p99']:g}, max {spread['p100']:g}"
 
 
 def table(all_rows: list[dict]) -> str:
@@ -71,8 +82,8 @@ def table(all_rows: list[dict]) -> str:
         lines.append("  ".join([left, *(c.rjust(w) for c, w in zip(line[1:-1], widths[1:-1])), line[-1]]).rstrip())
         if row and row["arrived"]:
             lines.append(f"    arrived: {_pairs(row['arrived_by_kind'])}")
-        if row and row["figures"]:
-            lines.append(f"    worst: {_pairs(row['figures'])}")
+        for name, spread in row["figures"].items() if row else ():
+            lines.append(f"    {name}: {_said(spread)}")
         for note in row["notes"] if row else ():
             lines.append(f"    not shown: {note}")
         if row and row["skipped"]:
@@ -92,8 +103,7 @@ def _cell(row: dict, key: str) -> str:
     if key == "seconds":
         return f"{row['seconds_per_run']:.2f}"
     if key == "no_divert":
-        gaps = row["no_divert_ms"]
-        return f"p50 {gaps['p50']:.0f}, p99 {gaps['p99']:.0f}, max {gaps['p100']:.0f} ms" if gaps else ""
+        return f"{_said(row['no_divert_ms'])} ms" if row["no_divert_ms"] else ""
     return str(row[key])
 
 

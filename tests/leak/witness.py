@@ -75,10 +75,6 @@ class Witness:
         """What arrived since the last reset and should not have: empty when all is well."""
         return {name: packets for name, packets in self._counts().items() if packets and name in MATCHES}
 
-    def frames(self) -> int:
-        """All frames that arrived where the kernel counts."""
-        return self._counts()["frames"]
-
     def _counts(self) -> dict[str, int]:
         return {entry["counter"]["name"]: entry["counter"]["packets"]
                 for entry in self._nft.json("list counters table netdev oracle") if "counter" in entry}
