@@ -62,10 +62,18 @@ def _wait_for_listener(world: GuestWorld) -> None:
 def _listened_to(world: GuestWorld) -> None:
     """Whoever sends is named: by its service, and by its process where that is the service's only one."""
     _wait_for_listener(world)
-    world.shell(f"systemd-run --quiet --wait --unit={_SENDER} {BIN}/guest-probe 10 2 connect4 {V4_PEER} {V6_PEER}", check=False)
-    rows = [row for row in _status(world)["escapes"] if row["path"] == "output"]
-    named = {(row["uid"], row["process"], row["cgroup"], row["to"]) for row in rows}
-    world.expect((0, "guest-probe", f"/system.slice/{_SENDER}.service", V4_PEER) in named, f"who sent is not named: {rows}")
+    world.shell(f"systemd-run --quiet --unit={_SENDER} {BIN}/guest-probe 10 3 connect4 {V4_PEER} {V6_PEER}")
+    wanted = (0, "guest-probe", f"/system.slice/{_SENDER}.service", V4_PEER)
+    rows: list[dict] = []
+
+    def named() -> bool:
+        rows[:] = [row for row in _status(world)["escapes"] if row["path"] == "output"]
+        return wanted in {(row["uid"], row["process"], row["cgroup"], row["to"]) for row in rows}
+
+    try:
+        wait_until(named, PATIENCE / 3, "the sender's name")
+    except LabError:
+        world.expect(False, f"who sent is not named: {rows}")
 
 
 def _nobody(world: GuestWorld) -> None:

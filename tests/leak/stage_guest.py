@@ -13,10 +13,14 @@ JOBS = 1  # a guest has two processors
 PATIENCE = 1800  # seconds for a run, which has both kernels, on a machine that is busy with other things
 
 SCENARIOS = [
-    Scenario(22, "package upgraded, removed and installed again, on 6.1 and 6.12", guest_package.package, seconds_max=PATIENCE),
-    Scenario(23, "reboot, boot, crash loop and shutdown, on 6.1 and 6.12", guest_boot.boot, seconds_max=PATIENCE),
-    Scenario(25, "the escape queue with nft_queue: nobody, killed, no room, on 6.1 and 6.12", guest_escape.escape, seconds_max=PATIENCE),
-    Scenario(26, "owner, kill, taking over and power loss, on 6.1 and 6.12", guest_kernel.kernel, seconds_max=PATIENCE),
+    Scenario(22, "package upgraded, removed and installed again, on 6.1 and 6.12", guest_package.package,
+             seconds_max=PATIENCE),
+    Scenario(23, "reboot, boot, crash loop and shutdown, on 6.1 and 6.12", guest_boot.boot,
+             seconds_max=PATIENCE),
+    Scenario(25, "the escape queue with nft_queue: nobody, killed, no room, on 6.1 and 6.12", guest_escape.escape,
+             seconds_max=PATIENCE),
+    Scenario(26, "owner, kill, taking over and power loss, on 6.1 and 6.12", guest_kernel.kernel,
+             seconds_max=PATIENCE),
 ]
 
 __all__ = ["JOBS", "SCENARIOS", "world"]
