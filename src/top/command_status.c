@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "client.h"
-#include "guard_text.h"
 #include "escapes_text.h"
+#include "guard_text.h"
 #include "text.h"
 
 static uint64_t number(const json_t *object, const char *group, const char *key)
