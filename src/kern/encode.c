@@ -17,130 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode_expr.h"
+
 /* The kernel gives loopback this index in every network namespace. */
 #define LOOPBACK_IFINDEX 1
-
-struct encoder {
-	const struct ruleset_table *table;
-	struct nftnl_rule *rule;
-	bool failed;
-};
-
-/* Appends an expression to the rule; NULL when memory ran out. */
-static struct nftnl_expr *expr_add(struct encoder *encoder, const char *name)
-{
-	struct nftnl_expr *expr = encoder->failed ? NULL : nftnl_expr_alloc(name);
-	if (expr)
-		nftnl_rule_add_expr(encoder->rule, expr);
-	else
-		encoder->failed = true;
-	return expr;
-}
-
-/* Every match loads register 1 and looks at it at once, as nft does. */
-
-static void load_meta(struct encoder *encoder, enum nft_meta_keys key)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "meta");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_KEY, key);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_META_DREG, NFT_REG_1);
-}
-
-static void load_payload(struct encoder *encoder, enum nft_payload_bases base, uint32_t offset, uint32_t len)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "payload");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_LEN, len);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-}
-
-/* Returns the expression for those who need a direction. */
-static struct nftnl_expr *load_ct(struct encoder *encoder, enum nft_ct_keys key)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "ct");
-	if (expr) {
-		nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_KEY, key);
-		nftnl_expr_set_u32(expr, NFTNL_EXPR_CT_DREG, NFT_REG_1);
-	}
-	return expr;
-}
-
-static void compare(struct encoder *encoder, enum nft_cmp_ops op, const void *data, uint32_t len)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "cmp");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_CMP_OP, op);
-	nftnl_expr_set(expr, NFTNL_EXPR_CMP_DATA, data, len);
-}
-
-static void compare_u8(struct encoder *encoder, uint8_t value)
-{
-	compare(encoder, NFT_CMP_EQ, &value, sizeof(value));
-}
-
-/* value in host order */
-static void compare_u16(struct encoder *encoder, enum nft_cmp_ops op, uint16_t value)
-{
-	value = htons(value);
-	compare(encoder, op, &value, sizeof(value));
-}
-
-static void compare_u32(struct encoder *encoder, enum nft_cmp_ops op, uint32_t value)
-{
-	compare(encoder, op, &value, sizeof(value));
-}
-
-static void mask(struct encoder *encoder, const void *bits, uint32_t len)
-{
-	static const uint32_t zero;
-	struct nftnl_expr *expr = expr_add(encoder, "bitwise");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_BITWISE_LEN, len);
-	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_MASK, bits, len);
-	nftnl_expr_set(expr, NFTNL_EXPR_BITWISE_XOR, &zero, len);
-}
-
-static void mask_u32(struct encoder *encoder, uint32_t bits)
-{
-	mask(encoder, &bits, sizeof(bits));
-}
-
-/* bits in host order */
-static void mask_u16(struct encoder *encoder, uint16_t bits)
-{
-	bits = htons(bits);
-	mask(encoder, &bits, sizeof(bits));
-}
-
-static void lookup(struct encoder *encoder, enum ruleset_set set)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "lookup");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_str(expr, NFTNL_EXPR_LOOKUP_SET, encoder->table->sets[set].name);
-	/* Not inverted: said aloud, so that it reads as the kernel lists it. */
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, 0);
-}
-
-static void verdict(struct encoder *encoder, uint32_t code)
-{
-	struct nftnl_expr *expr = expr_add(encoder, "immediate");
-	if (!expr)
-		return;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_IMM_VERDICT, code);
-}
 
 static void load_port(struct encoder *encoder, enum nft_registers reg, uint16_t port)
 {
@@ -155,35 +35,35 @@ static void load_port(struct encoder *encoder, enum nft_registers reg, uint16_t 
 static void encode_tcp(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_meta(encoder, NFT_META_L4PROTO);
-	compare_u8(encoder, IPPROTO_TCP);
+	expr_load_meta(encoder, NFT_META_L4PROTO);
+	expr_compare_u8(encoder, IPPROTO_TCP);
 }
 
 static void load_dport(struct encoder *encoder)
 {
 	encode_tcp(encoder, NULL);
-	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(uint16_t));
+	expr_load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(uint16_t));
 }
 
 static void encode_dport_any(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	load_dport(encoder);
-	compare_u16(encoder, NFT_CMP_GTE, 0);
-	compare_u16(encoder, NFT_CMP_LTE, UINT16_MAX);
+	expr_compare_u16(encoder, NFT_CMP_GTE, 0);
+	expr_compare_u16(encoder, NFT_CMP_LTE, UINT16_MAX);
 }
 
 static void encode_sport_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	encode_tcp(encoder, NULL);
-	load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(uint16_t));
-	lookup(encoder, term->set);
+	expr_load_payload(encoder, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(uint16_t));
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_dport_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	load_dport(encoder);
-	lookup(encoder, term->set);
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_dport_listeners(struct encoder *encoder, const struct ruleset_term *term)
@@ -192,25 +72,25 @@ static void encode_dport_listeners(struct encoder *encoder, const struct ruleset
 	uint16_t first = encoder->table->listen_first, last = encoder->table->listen_last;
 	load_dport(encoder);
 	if (first == last) {
-		compare_u16(encoder, NFT_CMP_EQ, first);
+		expr_compare_u16(encoder, NFT_CMP_EQ, first);
 	} else {
-		compare_u16(encoder, NFT_CMP_GTE, first);
-		compare_u16(encoder, NFT_CMP_LTE, last);
+		expr_compare_u16(encoder, NFT_CMP_GTE, first);
+		expr_compare_u16(encoder, NFT_CMP_LTE, last);
 	}
 }
 
 static void encode_ip4(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_meta(encoder, NFT_META_PROTOCOL);
-	compare_u16(encoder, NFT_CMP_EQ, ETH_P_IP);
+	expr_load_meta(encoder, NFT_META_PROTOCOL);
+	expr_compare_u16(encoder, NFT_CMP_EQ, ETH_P_IP);
 }
 
 static void encode_ip6(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_meta(encoder, NFT_META_PROTOCOL);
-	compare_u16(encoder, NFT_CMP_EQ, ETH_P_IPV6);
+	expr_load_meta(encoder, NFT_META_PROTOCOL);
+	expr_compare_u16(encoder, NFT_CMP_EQ, ETH_P_IPV6);
 }
 
 /* As nft makes sure that an address can be read: by what the family of the table knows. */
@@ -219,37 +99,37 @@ static void match_ip(struct encoder *encoder, uint8_t version)
 	if (encoder->table->family == NFPROTO_NETDEV) {
 		(version == 4 ? encode_ip4 : encode_ip6)(encoder, NULL);
 	} else {
-		load_meta(encoder, NFT_META_NFPROTO);
-		compare_u8(encoder, version == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+		expr_load_meta(encoder, NFT_META_NFPROTO);
+		expr_compare_u8(encoder, version == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 	}
 }
 
 static void encode_daddr4_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	match_ip(encoder, 4);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
-	lookup(encoder, term->set);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 16, 4);
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_daddr6_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	match_ip(encoder, 6);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 24, 16);
-	lookup(encoder, term->set);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 24, 16);
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_saddr4_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	match_ip(encoder, 4);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 12, 4);
-	lookup(encoder, term->set);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 12, 4);
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_saddr6_in_set(struct encoder *encoder, const struct ruleset_term *term)
 {
 	match_ip(encoder, 6);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 8, 16);
-	lookup(encoder, term->set);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 8, 16);
+	expr_lookup(encoder, term->set);
 }
 
 static void load_fib(struct encoder *encoder, uint32_t flags, enum nft_fib_result result)
@@ -266,32 +146,32 @@ static void encode_daddr_local(struct encoder *encoder, const struct ruleset_ter
 {
 	(void)term;
 	load_fib(encoder, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE);
-	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+	expr_compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
 }
 
 static void encode_saddr_local(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	load_fib(encoder, NFTA_FIB_F_SADDR, NFT_FIB_RESULT_ADDRTYPE);
-	compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
+	expr_compare_u32(encoder, NFT_CMP_EQ, RTN_LOCAL);
 }
 
 static void encode_saddr_misrouted(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	load_fib(encoder, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT, NFT_FIB_RESULT_OIF);
-	compare_u32(encoder, NFT_CMP_EQ, 0);
+	expr_compare_u32(encoder, NFT_CMP_EQ, 0);
 }
 
 static void encode_fragment4(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	match_ip(encoder, 4);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 9, sizeof(uint8_t));
-	compare_u8(encoder, IPPROTO_TCP);
-	load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 6, sizeof(uint16_t));
-	mask_u16(encoder, 0x1fff);
-	compare_u16(encoder, NFT_CMP_NEQ, 0);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 9, sizeof(uint8_t));
+	expr_compare_u8(encoder, IPPROTO_TCP);
+	expr_load_payload(encoder, NFT_PAYLOAD_NETWORK_HEADER, 6, sizeof(uint16_t));
+	expr_mask_u16(encoder, 0x1fff);
+	expr_compare_u16(encoder, NFT_CMP_NEQ, 0);
 }
 
 static void encode_fragment6(struct encoder *encoder, const struct ruleset_term *term)
@@ -307,22 +187,22 @@ static void encode_fragment6(struct encoder *encoder, const struct ruleset_term 
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_LEN, sizeof(uint16_t));
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
 	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_FLAGS, 0);
-	mask_u16(encoder, 0xfff8);
-	compare_u16(encoder, NFT_CMP_NEQ, 0);
+	expr_mask_u16(encoder, 0xfff8);
+	expr_compare_u16(encoder, NFT_CMP_NEQ, 0);
 }
 
 static void encode_readable(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	static const uint8_t reserved = 255;
-	load_meta(encoder, NFT_META_L4PROTO);
-	compare(encoder, NFT_CMP_NEQ, &reserved, sizeof(reserved));
+	expr_load_meta(encoder, NFT_META_L4PROTO);
+	expr_compare(encoder, NFT_CMP_NEQ, &reserved, sizeof(reserved));
 }
 
 static void compare_oif_type(struct encoder *encoder, uint16_t type)
 {
-	load_meta(encoder, NFT_META_OIFTYPE);
-	compare(encoder, NFT_CMP_EQ, &type, sizeof(type));
+	expr_load_meta(encoder, NFT_META_OIFTYPE);
+	expr_compare(encoder, NFT_CMP_EQ, &type, sizeof(type));
 }
 
 static void encode_oif_ethernet(struct encoder *encoder, const struct ruleset_term *term)
@@ -341,23 +221,23 @@ static void encode_bytes(struct encoder *encoder, const struct ruleset_term *ter
 {
 	const struct ruleset_bytes *bytes = &term->bytes;
 	enum nft_cmp_ops op = bytes->differ ? NFT_CMP_NEQ : NFT_CMP_EQ;
-	load_payload(encoder, bytes->network ? NFT_PAYLOAD_NETWORK_HEADER : NFT_PAYLOAD_LL_HEADER,
+	expr_load_payload(encoder, bytes->network ? NFT_PAYLOAD_NETWORK_HEADER : NFT_PAYLOAD_LL_HEADER,
 		bytes->offset, bytes->len);
 	if (bytes->mask)
-		mask_u16(encoder, bytes->mask);
+		expr_mask_u16(encoder, bytes->mask);
 	if (bytes->len == sizeof(uint8_t)) {
 		uint8_t value = (uint8_t)bytes->value;
-		compare(encoder, op, &value, sizeof(value));
+		expr_compare(encoder, op, &value, sizeof(value));
 	} else {
-		compare_u16(encoder, op, bytes->value);
+		expr_compare_u16(encoder, op, bytes->value);
 	}
 }
 
 static void encode_oif_loopback(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_meta(encoder, NFT_META_OIF);
-	compare_u32(encoder, NFT_CMP_EQ, LOOPBACK_IFINDEX);
+	expr_load_meta(encoder, NFT_META_OIF);
+	expr_compare_u32(encoder, NFT_CMP_EQ, LOOPBACK_IFINDEX);
 }
 
 static void load_rt(struct encoder *encoder, enum nft_rt_keys key)
@@ -374,71 +254,71 @@ static void encode_nexthop4_elsewhere(struct encoder *encoder, const struct rule
 	(void)term;
 	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
 	load_rt(encoder, NFT_RT_NEXTHOP4);
-	compare(encoder, NFT_CMP_NEQ, &loopback, sizeof(loopback));
+	expr_compare(encoder, NFT_CMP_NEQ, &loopback, sizeof(loopback));
 }
 
 static void encode_nexthop6_elsewhere(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	load_rt(encoder, NFT_RT_NEXTHOP6);
-	compare(encoder, NFT_CMP_NEQ, &in6addr_loopback, sizeof(in6addr_loopback));
+	expr_compare(encoder, NFT_CMP_NEQ, &in6addr_loopback, sizeof(in6addr_loopback));
 }
 
 static void encode_ct_original_direction(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_ct(encoder, NFT_CT_DIRECTION);
-	compare_u8(encoder, IP_CT_DIR_ORIGINAL);
+	expr_load_ct(encoder, NFT_CT_DIRECTION);
+	expr_compare_u8(encoder, IP_CT_DIR_ORIGINAL);
 }
 
 static void encode_ct_reply_direction(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_ct(encoder, NFT_CT_DIRECTION);
-	compare_u8(encoder, IP_CT_DIR_REPLY);
+	expr_load_ct(encoder, NFT_CT_DIRECTION);
+	expr_compare_u8(encoder, IP_CT_DIR_REPLY);
 }
 
 static void encode_ct_reply_loopback4(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
 	const struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
-	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_SRC_IP);
+	struct nftnl_expr *expr = expr_load_ct(encoder, NFT_CT_SRC_IP);
 	if (expr)
 		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_REPLY);
-	compare(encoder, NFT_CMP_EQ, &loopback, sizeof(loopback));
+	expr_compare(encoder, NFT_CMP_EQ, &loopback, sizeof(loopback));
 }
 
 static void encode_ct_reply_loopback6(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_SRC_IP6);
+	struct nftnl_expr *expr = expr_load_ct(encoder, NFT_CT_SRC_IP6);
 	if (expr)
 		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_REPLY);
-	compare(encoder, NFT_CMP_EQ, &in6addr_loopback, sizeof(in6addr_loopback));
+	expr_compare(encoder, NFT_CMP_EQ, &in6addr_loopback, sizeof(in6addr_loopback));
 }
 
 static void encode_ct_original_port_in(struct encoder *encoder, const struct ruleset_term *term)
 {
-	struct nftnl_expr *expr = load_ct(encoder, NFT_CT_PROTO_DST);
+	struct nftnl_expr *expr = expr_load_ct(encoder, NFT_CT_PROTO_DST);
 	if (expr)
 		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
-	lookup(encoder, term->set);
+	expr_lookup(encoder, term->set);
 }
 
 static void encode_ct_not_dnat(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_ct(encoder, NFT_CT_STATUS);
-	mask_u32(encoder, IPS_DST_NAT);
-	compare_u32(encoder, NFT_CMP_EQ, 0);
+	expr_load_ct(encoder, NFT_CT_STATUS);
+	expr_mask_u32(encoder, IPS_DST_NAT);
+	expr_compare_u32(encoder, NFT_CMP_EQ, 0);
 }
 
 static void encode_ct_untracked(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	load_ct(encoder, NFT_CT_STATE);
-	mask_u32(encoder, NF_CT_STATE_UNTRACKED_BIT);
-	compare_u32(encoder, NFT_CMP_NEQ, 0);
+	expr_load_ct(encoder, NFT_CT_STATE);
+	expr_mask_u32(encoder, NF_CT_STATE_UNTRACKED_BIT);
+	expr_compare_u32(encoder, NFT_CMP_NEQ, 0);
 }
 
 static void encode_count(struct encoder *encoder, const struct ruleset_term *term)
@@ -503,13 +383,13 @@ static void encode_queue_xt(struct encoder *encoder, const struct ruleset_term *
 static void encode_accept(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	verdict(encoder, NF_ACCEPT);
+	expr_verdict(encoder, NF_ACCEPT);
 }
 
 static void encode_drop(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	verdict(encoder, NF_DROP);
+	expr_verdict(encoder, NF_DROP);
 }
 
 static void encode_reset(struct encoder *encoder, const struct ruleset_term *term)
