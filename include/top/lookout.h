@@ -17,9 +17,11 @@ struct lookout;
  * Finds the best means that the kernel has, listens by it on base's loop, and writes it to observation, for the
  * rules. NULL where nothing can be seen, which the log says if it is for want of anything but the kernel's ability:
  * all is stopped and counted as before.
+ *
+ * urgent is called before each search for a sender, which may take milliseconds: what cannot wait as long is done there.
  */
-struct lookout *lookout_new(
-	struct event_base *base, struct escapes *escapes, struct ruleset_observation *observation);
+struct lookout *lookout_new(struct event_base *base, struct escapes *escapes,
+	struct ruleset_observation *observation, void (*urgent)(void *arg), void *urgent_arg);
 /* NULL is fine. */
 void lookout_free(struct lookout *lookout);
 

@@ -101,10 +101,9 @@ static void verify(evutil_socket_t fd, short what, void *arg)
 	keeper_read(keeper);
 }
 
-static void follow(evutil_socket_t fd, short what, void *arg)
+/* Takes up what happened to devices, if anything did. */
+static void follow(void *arg)
 {
-	(void)fd;
-	(void)what;
 	struct keeper *keeper = arg;
 	struct err err;
 	int code = links_read(&keeper->links, &err);
@@ -129,9 +128,17 @@ static void follow(evutil_socket_t fd, short what, void *arg)
 	log_info("devices-guarded count=%zu", keeper->links.count);
 }
 
+static void links_wait(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	follow(arg);
+}
+
 static void look_out(struct keeper *keeper, struct event_base *base)
 {
-	keeper->lookout = lookout_new(base, stats_escapes(keeper->stats), &keeper->observation);
+	keeper->lookout =
+		lookout_new(base, stats_escapes(keeper->stats), &keeper->observation, follow, keeper);
 	keeper->kernel->escape_queue = keeper->observation.output;
 	keeper->kernel->escape_log = keeper->observation.log;
 }
@@ -173,7 +180,8 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 	if (!before.armed)
 		table_gone(keeper);
 	keeper->on_verify = event_new(base, -1, EV_PERSIST, verify, keeper);
-	keeper->on_links = event_new(base, links_fd(&keeper->links), EV_READ | EV_PERSIST, follow, keeper);
+	keeper->on_links =
+		event_new(base, links_fd(&keeper->links), EV_READ | EV_PERSIST, links_wait, keeper);
 	if (!keeper->on_verify || !keeper->on_links || event_add(keeper->on_verify, &verify_interval) < 0 ||
 		event_add(keeper->on_links, NULL) < 0)
 		return err_set(err, -ENOMEM, "no memory for the guard's events");

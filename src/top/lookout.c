@@ -21,6 +21,8 @@ struct lookout {
 	struct escape *escape;
 	struct culprit_search *search;
 	struct escapes *escapes;
+	void (*urgent)(void *arg);
+	void *urgent_arg;
 	uint64_t said_s[ESCAPES_ROWS]; /* when the row was last in the log */
 	uint64_t second;
 	unsigned lines, suppressed; /* in that second; since the last line */
@@ -89,6 +91,8 @@ static void see(void *arg, const struct escape_event *event)
 {
 	struct lookout *lookout = arg;
 	struct culprit culprit;
+	/* A search may take milliseconds. */
+	lookout->urgent(lookout->urgent_arg);
 	culprit_find(lookout->search, event, &culprit);
 
 	struct escape_record record = {
@@ -141,14 +145,16 @@ static int lookout_open(struct lookout *lookout, struct event_base *base,
 	return 0;
 }
 
-struct lookout *lookout_new(
-	struct event_base *base, struct escapes *escapes, struct ruleset_observation *observation)
+struct lookout *lookout_new(struct event_base *base, struct escapes *escapes,
+	struct ruleset_observation *observation, void (*urgent)(void *arg), void *urgent_arg)
 {
 	struct err err = {"no memory"};
 	struct lookout *lookout = calloc(1, sizeof(*lookout));
 	int code = lookout ? escape_probe(observation, &err) : -ENOMEM;
 	if (code == 0 && observation->output != RULESET_BY_COUNTERS) {
 		lookout->escapes = escapes;
+		lookout->urgent = urgent;
+		lookout->urgent_arg = urgent_arg;
 		code = lookout_open(lookout, base, observation, &err);
 		if (code == 0)
 			return lookout;
