@@ -3,7 +3,8 @@
 # by the C library. usage: check_core_alone.sh LIBMX_CORE LIBMX_BASE
 set -euo pipefail
 core=$1 base=$2
-libc=$(ldconfig -p | awk '$1 == "libc.so.6" {print $NF; exit}')
+# awk reads to the end: leaving early would break ldconfig's pipe, which pipefail takes for a failure.
+libc=$(ldconfig -p | awk '$1 == "libc.so.6" && !path {path = $NF} END {print path}')
 [ -r "$libc" ] || { echo "no libc.so.6 found"; exit 1; }
 provided=$({
 	nm --defined-only -g "$core" "$base" | awk 'NF == 3 {print $3}'
