@@ -201,8 +201,8 @@ bool ruleset_fill_egress(
 	read_by_network_header(&builder);
 
 	for (size_t i = 0; i < count && builder.ok; i++) {
-		const struct ruleset_chain_spec chain = {
-			devices[i].chain, "filter", NF_NETDEV_EGRESS, priority, devices[i].name};
+		const struct ruleset_chain_spec chain = {devices[i].chain, "filter", NF_NETDEV_EGRESS,
+			priority, devices[i].name, devices[i].since};
 		const struct ruleset_rule jump = {
 			.chain = devices[i].chain, .terms = {TERM(JUMP_EGRESS)}, .term_count = 1};
 		builder.ok = ruleset_add_chain(table, &chain) && ruleset_add_rule(table, &jump);
@@ -226,7 +226,8 @@ static void chain_name(struct ruleset_device *device)
 static int device_order(const void *left, const void *right)
 {
 	const struct ruleset_device *a = left, *b = right;
-	return strcmp(a->name, b->name);
+	int order = strcmp(a->name, b->name);
+	return order ? order : (a->since < b->since) - (a->since > b->since);
 }
 
 bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const struct ruleset_devices *devices,
@@ -241,6 +242,7 @@ bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const stru
 	for (size_t i = 0; i < given + named; i++) {
 		memcpy(all[i].name, i < given ? devices->names[i] : conf->guard.devices[i - given],
 			IFNAMSIZ - 1);
+		all[i].since = i < given && devices->since ? devices->since[i] : 0;
 		chain_name(&all[i]);
 	}
 	if (given + named > 0)
