@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-import socket
+import select
 import subprocess
 import time
 from collections.abc import Callable
@@ -28,6 +28,9 @@ CALLS_MAX = 2000  # a fault that makes it go round and round shows here
 READY_S = 10
 # Who owns a table is no part of what it says.
 _OWNER = re.compile(r"^\s*(flags.*|# progname.*)\n|\s*# progname.*$", re.MULTILINE)
+
+
+_READY = re.compile(rb"^.*\bready divert=yes\b.*$", re.MULTILINE)
 
 
 class Installer:
@@ -54,30 +57,28 @@ class Installer:
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
     def start(self, file: Path, fault: str = "", at: int = 0) -> bool:
-        """`mxmirage run` until it is ready, or has ended: whether it got ready. Then it is killed."""
-        path = self.world.mxmirage.directory / "fault.sock"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            notify.settimeout(0.02)
-            process = subprocess.Popen(self._command(fault, at, "run", "-c", file), stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                       env=os.environ | {"NOTIFY_SOCKET": str(path)})
-            try:
-                return self._ready(notify, process)
-            finally:
-                process.kill()
-                process.wait()
+        """`mxmirage run` until it is ready, or has ended: whether it got ready. Then it is killed. It is asked by
+        its log: a supervisor's notification socket would make it wait before it ends."""
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        process = subprocess.Popen(self._command(fault, at, "run", "-c", file), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+        try:
+            return self._ready(process)
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
-    def _ready(self, notify: socket.socket, process: subprocess.Popen) -> bool:
-        deadline = time.monotonic() + READY_S
+    def _ready(self, process: subprocess.Popen) -> bool:
+        deadline, said = time.monotonic() + READY_S, b""
+        os.set_blocking(process.stderr.fileno(), False)
         while time.monotonic() < deadline:
-            try:
-                if b"READY=1" in notify.recv(4096).split(b"\n"):
-                    return True
-            except TimeoutError:
-                if process.poll() is not None:
-                    return False
+            select.select([process.stderr], [], [], 0.02)
+            said += process.stderr.read() or b""
+            if _READY.search(said):
+                return True
+            if process.poll() is not None:
+                return False
         self.run.expect(False, f"neither ready nor ended within {READY_S} s")
         return False
 
