@@ -16,6 +16,9 @@ from mxmirage import Mxmirage
 
 PATIENCE_S = 120  # for what a sender has under way at its end; it gives up sooner
 SUFFIX_DOMAINS = 2000
+# A throttled sender has one message at a time under way on a connection. So it must be where the maximum is measured,
+# or half of it would be more than half of what these senders can do.
+UNBOUNDED = 10_000_000
 
 
 class Row(NamedTuple):
@@ -87,6 +90,7 @@ class Round:
 
     def __init__(self, mxmirage: Mxmirage, lab: Lab, rng: random.Random, number: int, seconds: float,
                  rates: dict[str, float] | None = None) -> None:
+        """rates: messages a second for each row; None: as fast as it goes."""
         self.number = number
         self._results: list[dict] = []
         self._processes: list[tuple[subprocess.Popen, Path]] = []
@@ -94,7 +98,7 @@ class Round:
             log = lab.directory / f"gen-{number}-{index}"
             with open(log.with_suffix(".json"), "wb") as out:
                 process = lab.start(HOST, mxmirage.binary, "gen", *_options(row, rng, number, seconds),
-                                    *(("--throttle", f"{max(1, round(rates[row.name]))}/s") if rates else ()),
+                                    "--throttle", f"{max(1, round(rates[row.name])) if rates else UNBOUNDED}/s",
                                     stdout=out, stderr=subprocess.DEVNULL)
             self._processes.append((process, log.with_suffix(".json")))
 
