@@ -33,9 +33,12 @@ EVERY_WORKER = 25
 
 
 class VerbsTest(unittest.TestCase):
+    processes = 1
+
     @classmethod
     def setUpClass(cls) -> None:
-        cls.world = cls.enterClassContext(World(with_postfix=False, mode="smart", more=CALM))
+        cls.world = cls.enterClassContext(
+            World(with_postfix=False, mode="smart", more=CALM, processes=cls.processes))
         cls.mxmirage = cls.world.mxmirage
         # What is known of well-known domains is looked up at the start: until then all banners are alike.
         wait_until(lambda: all("gsmtp" in cls.banner(a) for a in GMAIL for _ in range(5)), 10, "Google's banner")
@@ -310,6 +313,12 @@ class VerbsTest(unittest.TestCase):
                 self.assertIn(remedy, done.stderr)
                 self.assertEqual(self.mxmirage.check(self.mxmirage.file).returncode, 78)
                 self.assertEqual(self.deliver("user@gmail.com").code, 250)
+
+
+class ProcessesVerbsTest(VerbsTest):
+    """All of it holds over several processes as well."""
+
+    processes = 3
 
 
 if __name__ == "__main__":
