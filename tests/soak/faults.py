@@ -106,7 +106,7 @@ def link_flap(world: World, rng: random.Random, most_s: float) -> None:
 def device_churn(world: World, _rng: random.Random, _most_s: float) -> None:
     lines = []
     for n in range(CHURNS):
-        lines += [f"link add soak{n} type dummy", f"link set soak{n} up", f"link set soak{n} down",
+        lines += [f"link add soak{n} type veth peer name peer{n}", f"link set soak{n} up", f"link set soak{n} down",
                   f"link set soak{n} name soaked{n}", f"link set soaked{n} up", f"link delete soaked{n}"]
     world.lab.run(HOST, "ip", "-batch", "-", stdin="\n".join(lines) + "\n")
 

@@ -70,7 +70,7 @@ class Said(NamedTuple):
     tempfail: int
     permfail: int
     in_doubt: int  # the connection ended before the reply came
-    cut: int  # connections that broke behind a refusal, before the sender had gone on
+    cut: int  # connections that broke behind a refusal, before RSET was answered
     begun: int
 
     @staticmethod
@@ -79,8 +79,8 @@ class Said(NamedTuple):
         for failure in (f for result in results for f in result["failures"]):
             kind = {4: "tempfail", 5: "permfail"}.get(failure["code"] // 100, "in_doubt")
             counts[kind] += failure["messages"]
-            if failure["code"] == 0:
-                counts["cut"] += failure["connections"] + failure["messages"]
+            if failure["code"] == 0 and failure["phase"] == "rset":
+                counts["cut"] += failure["connections"]
         return Said(counts["accepted"], counts["tempfail"], counts["permfail"], counts["in_doubt"], counts["cut"],
                     counts["accepted"] + counts["tempfail"] + counts["permfail"] + counts["in_doubt"])
 

@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,7 @@ ROUND_S = 60
 PROBE_S = 10  # at the maximal rate, beforehand
 FAULT_AFTER = 0.2  # of a round
 RECOVERS_WITHIN_S = 20
-IDLE_WITHIN_S = 90
+IDLE_WITHIN_S = 330  # whom a flush of conntrack has cut off is missed when a server's patience ends
 HOSTILE = "192.0.2.13", "2001:db8:0:1::13"
 
 
@@ -38,9 +39,10 @@ class Interrupted(Exception):
 
 
 class Soak:
-    def __init__(self, world: World, rounds: int, round_s: float, seed: int, file: Path) -> None:
+    def __init__(self, world: World, rounds: int, round_s: float, seed: int, file: Path,
+                 stop: threading.Event) -> None:
         self._world, self._mxmirage, self._lab = world, world.mxmirage, world.lab
-        self._rounds, self._round_s, self._file = rounds, round_s, file
+        self._rounds, self._round_s, self._file, self._stop = rounds, round_s, file, stop
         self._rng = random.Random(seed)
         self._under_way: list[Round] = []
         self.findings = Findings(seed)
@@ -74,7 +76,7 @@ class Soak:
         """As fast as it goes, row by row of the mix and all together: half of that is the load."""
         probe = Round(self._mxmirage, self._lab, self._rng, 0, PROBE_S)
         self._under_way.append(probe)
-        time.sleep(PROBE_S)
+        self._pause(PROBE_S)
         self._rates = {}
         for name, result in probe.results().items():
             done = result["sent"] + sum(f["messages"] for f in result["failures"])
@@ -87,9 +89,9 @@ class Soak:
         accepted = self._accepted()
         self._under_way.append(Round(self._mxmirage, self._lab, self._rng, number, self._round_s, self._rates))
         if fault:
-            time.sleep(self._round_s * FAULT_AFTER)
+            self._pause(self._round_s * FAULT_AFTER)
             self._do(fault)
-        time.sleep(max(0, begun + self._round_s - time.monotonic()))
+        self._pause(begun + self._round_s - time.monotonic())
         self._collect()
         now = busy()
         resident = [read(pid, 0).resident_kb / 1024 for pid in (self._mxmirage.responder(), self._mxmirage.warden)]
@@ -97,6 +99,11 @@ class Soak:
               f"{resident[1]:.1f} MB; {100 * (now[0] - mark[0]) / (now[1] - mark[1]):.0f} % of the CPUs; "
               f"{self._last_fault() if fault else 'no fault'}; outside: {self._world.oracle.seen() or 'nothing'}",
               file=sys.stderr, flush=True)
+
+    def _pause(self, seconds: float) -> None:
+        """Here it may be interrupted, and not in the middle of a fault."""
+        if self._stop.wait(max(0, seconds)):
+            raise Interrupted
 
     def _do(self, fault: Fault) -> None:
         begun = time.monotonic()
@@ -119,7 +126,7 @@ class Soak:
     def _accepted(self) -> int:
         """Without a namespace to enter: the control socket is a file."""
         done = subprocess.run([self._mxmirage.binary, "status", "--json", "--socket", self._mxmirage.socket],
-                              capture_output=True, text=True, timeout=30, check=True)
+                              capture_output=True, text=True, timeout=30, check=True, start_new_session=True)
         return json.loads(done.stdout)["messages"]["accepted"]
 
     def _collect(self, last: bool = False) -> None:
@@ -152,17 +159,13 @@ class Soak:
         findings.seen, findings.frames = self._world.oracle.seen(), self._world.oracle.frames()
 
 
-def soak(minutes: float, seed: int, round_s: float, file: Path) -> Findings:
-    """Makes the lab and all that is in it, and takes it down."""
+def soak(minutes: float, seed: int, round_s: float, file: Path, stop: threading.Event) -> Findings:
+    """Makes the lab and all that is in it, and takes it down. Ends early when `stop` is set."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     with World(with_postfix=False, mode="smart") as world:
-        return Soak(world, max(5, round(minutes * 60 / round_s)), round_s, seed, file).run()
-
-
-def interrupt(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise Interrupted
+        return Soak(world, max(5, round(minutes * 60 / round_s)), round_s, seed, file,
+                    stop).run()
 
 
 def main() -> None:
@@ -172,8 +175,9 @@ def main() -> None:
     parser.add_argument("--round", type=float, default=ROUND_S, help="seconds from one fault to the next (60)")
     parser.add_argument("--samples", type=Path, default=ROOT / "build" / "soak.jsonl", help="where samples are kept")
     asked = parser.parse_args()
-    signal.signal(signal.SIGINT, interrupt)
-    findings = soak(asked.minutes, asked.seed, asked.round, asked.samples)
+    stop = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    findings = soak(asked.minutes, asked.seed, asked.round, asked.samples, stop)
     print("\n".join(table(findings)))
     bad = list(wrong(findings))
     print("\n" + ("\n".join(f"WRONG: {what}" for what in bad) or "all as it must be"))
