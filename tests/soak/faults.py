@@ -113,12 +113,13 @@ def device_churn(world: World, _rng: random.Random, _most_s: float) -> None:
 
 def inject(world: World, rng: random.Random, most_s: float) -> None:
     seconds = round(min(INJECTED_S, most_s))
-    words = rng.choice((["451", "4.7.1", "Slow down"], ["550", "5.7.1", "Go away", "--phase", "end_of_data"],
-                        ["421", "4.3.2", "Closing", "--phase", "mail"]))
-    done = world.mxmirage.command("inject", *words, "--for", f"{seconds}s", "--domain",
-                                  rng.choice([d.name for d in zones.DOMAINS] + [f".{zones.SUFFIXES[0]}"]))
+    words = rng.choice((["451", "4.7.1", "Slow down", "--domain", rng.choice(zones.DOMAINS).name],
+                        ["550", "5.7.1", "Go away", "--domain", f".{zones.SUFFIXES[0]}"],
+                        ["554", "5.7.1", "Spam", "--phase", "end_of_data", "--provider", "default"],
+                        ["421", "4.3.2", "Closing", "--phase", "mail", "--provider", "google"]))
+    done = world.mxmirage.command("inject", *words, "--for", f"{seconds}s")
     if done.returncode != 0:
-        raise RuntimeError(f"inject: {done.stderr}")
+        raise RuntimeError(f"inject {' '.join(words)}: {done.stderr}")
     time.sleep(seconds)
 
 

@@ -90,7 +90,10 @@ class Soak:
         self._under_way.append(Round(self._mxmirage, self._lab, self._rng, number, self._round_s, self._rates))
         if fault:
             self._pause(self._round_s * FAULT_AFTER)
-            self._do(fault)
+            try:
+                self._do(fault)
+            except (LabError, RuntimeError, OSError, subprocess.TimeoutExpired) as failure:
+                self.findings.errors.append(f"{fault.name}: {type(failure).__name__}: {failure}")
         self._pause(begun + self._round_s - time.monotonic())
         self._collect()
         now = busy()
@@ -107,10 +110,11 @@ class Soak:
 
     def _do(self, fault: Fault) -> None:
         begun = time.monotonic()
+        happened = Happened(begun - self._begun, fault.name, 0, None)
+        self.findings.happened.append(happened)
         fault.do(self._world, self._rng, self._round_s * (1 - FAULT_AFTER) / 2)
         over = time.monotonic()
-        happened = Happened(begun - self._begun, fault.name, over - begun, None)
-        self.findings.happened.append(happened)
+        happened.took_s = over - begun
         base = self._accepted()
         while time.monotonic() < over + RECOVERS_WITHIN_S:
             if self._accepted() > base:
