@@ -184,6 +184,7 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		warden_read_kernel(warden);
 		stats_kernel_reset(&warden->counts.stats);
 		escapes_reset(stats_escapes(&warden->counts.stats));
+		stats_begin_again(&warden->counts.stats, (uint64_t)time(NULL));
 		break;
 	case CONTROL_RELOAD:
 		warden_reload(warden, true);
