@@ -18,6 +18,7 @@ ASLEEP_S = (2, 5)  # seconds that a process is stopped for
 DNS_DEAD_S = 10
 INJECTED_S = 8
 CHURNS = 10
+SETTLES_ROUNDS = 5
 
 
 class Fault(NamedTuple):
@@ -151,7 +152,12 @@ def schedule(rng: random.Random, rounds: int) -> list[Fault | None]:
     other = [f for f in FAULTS if not f.kills]
     faults = rounds - 2
     kills = min(max(len(killing), faults // 5), faults)
-    return [None, *_in_turn(rng, killing, kills), *_in_turn(rng, other, faults - kills), None]
+    others = _in_turn(rng, other, faults - kills)
+    # Sessions that it cuts off stay until the server's patience ends, after five minutes: they would delay the end.
+    for at in range(max(0, len(others) - SETTLES_ROUNDS), len(others)):
+        if others[at].do is flush_conntrack:
+            others[0], others[at] = others[at], others[0]
+    return [None, *_in_turn(rng, killing, kills), *others, None]
 
 
 def _in_turn(rng: random.Random, kinds: list[Fault], count: int) -> list[Fault]:
