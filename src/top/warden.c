@@ -275,7 +275,8 @@ static void warden_stop(evutil_socket_t fd, short what, void *arg)
 	if (warden->stopping)
 		return;
 	warden->stopping = true;
-	sd_notify(0, "STOPPING=1");
+	/* What was true no longer is, and would be shown of the stopped service. */
+	sd_notify(0, "STOPPING=1\nSTATUS=");
 	if (warden->responder.pid <= 0) {
 		event_base_loopbreak(warden->base);
 		return;

@@ -204,6 +204,15 @@ class SystemdTest(unittest.TestCase):
         self.assertIsNotNone(exposure, said)
         self.assertLessEqual(float(exposure[1]), EXPOSURE_MAX)
 
+    def test_removed_opens_as_it_says(self) -> None:
+        """Also the static wall that somebody raised beside it."""
+        self.start()
+        self.machine.run("mxmirage", "guard", "arm", "--static")
+        said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
+        self.machine.run("sh", "-c", "\n".join(re.findall(r"^ {4}(.+)$", said, re.MULTILINE)), check=False)
+        self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "", "what the removal says does not open")
+        self.machine.install()
+
     def test_removed_stays_shut(self) -> None:
         self.start()
         with self.knock():
