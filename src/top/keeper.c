@@ -70,7 +70,7 @@ void keeper_read(struct keeper *keeper)
 }
 
 /* There is no table any more: what it counted is kept, and the next one begins at 0. */
-static void table_gone(struct keeper *keeper)
+static void counters_gone(struct keeper *keeper)
 {
 	stats_kernel_restart(keeper->stats);
 	memset(keeper->kernel->packets, 0, sizeof(keeper->kernel->packets));
@@ -117,8 +117,10 @@ static void verify(evutil_socket_t fd, short what, void *arg)
 	int code = guard_verify(keeper->guard, keeper->rules, &err);
 	if (code == -ENOENT || code == -EPROTO) {
 		log_error("guard-changed %s", err.text);
-		if (code == -ENOENT)
-			table_gone(keeper);
+		/* Of the static wall's tables, which may be what is missing, nothing is counted here. */
+		struct guard_state state;
+		if (code == -ENOENT && guard_state(keeper->guard, &state, &err) == 0 && !state.armed)
+			counters_gone(keeper);
 		keeper->kernel->repairs++;
 		if (guard_arm(keeper->guard, keeper->rules, &err) < 0)
 			log_error("guard-not-repaired %s", err.text);
@@ -181,7 +183,7 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 	if (code < 0)
 		return code;
 	if (!before.armed)
-		table_gone(keeper);
+		counters_gone(keeper);
 	keeper->on_verify = event_new(base, -1, EV_PERSIST, verify, keeper);
 	keeper->on_links =
 		event_new(base, links_fd(&keeper->links), EV_READ | EV_PERSIST, links_wait, keeper);

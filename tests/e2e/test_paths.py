@@ -6,7 +6,7 @@ import unittest
 
 import scene
 import zones
-from lab import HOST, LAN, LAN_GATEWAY_V4, LAN_GATEWAY_V6, SOURCES_V4, LabError
+from lab import HOST, LAN, LAN_GATEWAY_V4, LAN_GATEWAY_V6, SOURCES_V4, LabError, wait_until
 from postfix import inject
 from world import World
 
@@ -46,6 +46,18 @@ class PathsTest(unittest.TestCase):
         self.assertEqual(sources[v6]["accepted"], sum(":" in a for a in GMAIL))
         self.assertEqual(self.world.mxmirage.status()["connections"]["total"],
                          self.before["connections"]["total"] + len(GMAIL))
+
+    def test_flush_is_repaired_and_nothing_counted_twice(self) -> None:
+        """Others can take the static wall away: it comes back, and what our own tables counted stays as it is."""
+        self.inject(HOST, sorted(zones.domain_addresses("yahoo.com"))[0])
+        self.world.mxmirage.wait_idle()
+        before = self.world.mxmirage.status()
+        self.assertGreater(before["firewall"]["diverted"]["packets"], 0)
+        self.world.lab.run(HOST, "nft", "flush", "ruleset")
+        wait_until(lambda: self.world.mxmirage.status()["guard"]["repairs"] > before["guard"]["repairs"], 10, "repair")
+        after = self.world.mxmirage.status()
+        self.assertTrue(after["guard"]["static"])
+        self.assertEqual(after["firewall"], before["firewall"])
 
     def test_listener_is_not_for_direct_use(self) -> None:
         paths = ((HOST, "127.0.0.1"), (HOST, "::1"), (LAN, LAN_GATEWAY_V4), (LAN, LAN_GATEWAY_V6))
