@@ -184,13 +184,13 @@ START_TEST(a_message_is_answered_and_counted)
 	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 2);
 
 	struct stats_row rows[8];
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 3);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 8), 3);
 	ck_assert(span_is(rows[1].key, "gmail.com"));
 	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DESTINATIONS, rows), 2);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DESTINATIONS, rows, 8), 2);
 	ck_assert(span_equal(rows[1].key, (struct span){"\xc6\x33\x64\x1b", 4}));
 	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_SOURCES, rows), 2);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_SOURCES, rows, 8), 2);
 	ck_assert(span_equal(rows[1].key, (struct span){"\x7f\0\0\x01", 4}));
 	put(fd, "QUIT\r\n");
 	ck_assert(begins(take(fd, 1), "221 "));
@@ -519,7 +519,7 @@ START_TEST(many_recipients_are_all_counted)
 	ck_assert(begins(take(fd, 1), "250 "));
 	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 1000);
 	struct stats_row rows[16];
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 11);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 16), 11);
 	for (int i = 1; i <= 10; i++)
 		ck_assert_uint_eq(rows[i].fields[STATS_ROW_ACCEPTED], 100);
 	close(fd);
