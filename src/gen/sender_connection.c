@@ -60,7 +60,8 @@ static bool flush(struct connection *connection)
 	struct iovec parts[3];
 	unsigned count;
 	while ((count = smtp_client_out(&connection->client, parts)) > 0) {
-		ssize_t n = stream_write(&connection->stream, parts, count);
+		ssize_t n =
+			stream_write(&connection->stream, parts, count, &connection->sender->campaign->text);
 		if (n == -EAGAIN)
 			return true;
 		if (n < 0) {
