@@ -127,6 +127,7 @@ int campaign_init(struct campaign *campaign, const struct gen_options *options, 
 		.pipeline = options->pipeline,
 		.no_pipeline = options->no_pipeline,
 		.bdat = options->bdat,
+		.connect_only = options->connect_only,
 	};
 	return 0;
 }
