@@ -1,6 +1,6 @@
 /*
  * failmalloc: lets the n-th allocation of this program fail, so that a test can walk through every
- * out-of-memory path. It stands in for the C library's malloc and calloc; under AddressSanitizer,
+ * out-of-memory path. It stands in for the C library's malloc, calloc and mmap; under AddressSanitizer,
  * which does that itself, FAILMALLOC is undefined and nothing fails. Include it in a test's one
  * file.
  */
@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
 
@@ -48,6 +51,13 @@ void *malloc(size_t size)
 void *calloc(size_t count, size_t size)
 {
 	return failmalloc_now() ? NULL : __libc_calloc(count, size);
+}
+
+void *mmap(void *address, size_t len, int protection, int flags, int fd, off_t offset)
+{
+	if (failmalloc_now())
+		return MAP_FAILED;
+	return (void *)syscall(SYS_mmap, address, len, protection, flags, fd, offset);
 }
 
 #endif

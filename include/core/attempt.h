@@ -1,6 +1,6 @@
 /*
  * attempt: what has been tried before: how often, and since when. One table in memory, shared by all workers
- * without a lock. Bounded, and nothing is evicted: what was remembered stays until a reset, so that the
+ * without a lock, those of forked processes too. Bounded, and nothing is evicted: what was remembered stays until a reset, so that the
  * numbers handed out for a key do not depend on what else came. Keys are draws.
  */
 #ifndef MX_ATTEMPT_H

@@ -18,7 +18,7 @@
 #define CONF_PATH_DEFAULT "/etc/mxmirage/mxmirage.toml"
 #define CONF_PORTS_MAX    16
 #define CONF_DEVICES_MAX  64
-#define CONF_WORKERS_MAX  64
+#define CONF_WORKERS_MAX  64 /* also of processes, since each has a worker */
 /* Blocks after merging: loaded in some 20 ms, and more than a LAN has. */
 #define CONF_EXCLUDE_MAX 10000
 /* In the listeners' range: each port is a socket per worker. */
@@ -67,6 +67,7 @@ struct conf {
 	struct {
 		uint16_t port_first, port_last; /* inclusive */
 		unsigned workers;               /* never 0: resolved when read */
+		unsigned processes;             /* that they are spread over; at most workers */
 	} listen;
 	struct {
 		enum conf_on_stop on_stop;

@@ -2,7 +2,7 @@
  * injection: temporary behaviour, set while the daemon runs: "the next 3 to gmail.com get 421 4.7.28". A few
  * rules, looked at before all else; each ends by its count, its time, or a reset.
  *
- * Set by one thread; matched by all workers without a lock.
+ * Set by one thread; matched by all workers without a lock, those of forked processes too.
  */
 #ifndef MX_INJECTION_H
 #define MX_INJECTION_H

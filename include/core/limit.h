@@ -1,6 +1,6 @@
 /*
  * limit: what a sender has been doing, counted against a provider's limits. One table in memory, shared by
- * all workers: each entry is a few atomic numbers in a cache line of its own. Bounded; where there is no
+ * all workers, those of forked processes too: each entry is a few atomic numbers in a cache line of its own. Bounded; where there is no
  * room, new senders are not limited and that is counted. What to answer is not decided here.
  *
  * Times are milliseconds of one monotonic clock; the caller reads it, this module does not. It is to be

@@ -154,6 +154,7 @@ struct ruleset_chain_spec {
 	uint32_t hook;      /* enum nf_inet_hooks, or nf_dev_hooks in a netdev table */
 	int32_t priority;   /* policy is accept throughout */
 	const char *device; /* its name, for hooks of a device; else NULL */
+	unsigned since;     /* of the device: see struct ruleset_devices */
 };
 
 enum ruleset_set_type {
@@ -190,10 +191,14 @@ struct ruleset {
 	size_t table_count;
 };
 
-/* Names of devices. */
+/*
+ * Names of devices. since: a number for each, another one where another device has the name by now, and never 0; or
+ * NULL, where nobody follows them.
+ */
 struct ruleset_devices {
 	const char (*names)[IFNAMSIZ];
 	size_t count;
+	const unsigned *since;
 };
 
 /*

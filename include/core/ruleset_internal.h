@@ -12,6 +12,7 @@
 struct ruleset_device {
 	char name[IFNAMSIZ];
 	char chain[RULESET_DEVICE_CHAIN_MAX];
+	unsigned since; /* 0: that it is there is not known */
 };
 
 /* Each copies what it is given to the table's end; false when memory ran out. */

@@ -141,8 +141,9 @@ size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct s
 /* Who tried to get past the divert; only the warden writes. */
 struct escapes *stats_escapes(const struct stats *stats);
 
-/* Seconds since the epoch at which counting began. */
+/* Seconds since the epoch at which counting began, or began again: the warden says when, at a reset. */
 uint64_t stats_since(const struct stats *stats);
+void stats_begin_again(const struct stats *stats, uint64_t now_s);
 
 #define STATS_DEVICES_MAX 64
 

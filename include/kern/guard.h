@@ -62,8 +62,8 @@ int guard_arm(struct guard *guard, const struct ruleset *rules, struct err *err)
 int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *err) MX_MUST_CHECK;
 
 /*
- * Where `stands` is loaded: adds the chains of devices that only `rules` has and removes those that only `stands`
- * has, as fast as can be, without reading anything. On failure guard_arm() is the remedy.
+ * Where `stands` is loaded: adds the chains of devices that only `rules` has, or that are others there (by their
+ * numbers, see struct ruleset_devices), and removes those that only `stands` has, as fast as can be, without reading anything. On failure guard_arm() is the remedy.
  */
 int guard_follow(struct guard *guard, const struct ruleset *stands, const struct ruleset *rules,
 	struct err *err) MX_MUST_CHECK;

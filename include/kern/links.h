@@ -21,10 +21,12 @@ struct links {
 	/* All but loopback, in no order. */
 	struct link_device {
 		int index;
+		unsigned since; /* its number: another one when it comes again, or under another name */
 		char name[IFNAMSIZ];
 	} * devices;
 	size_t count, room;
-	unsigned seq;
+	unsigned seq, last; /* of requests; the last device's number */
+	bool stale;         /* messages were lost, and what there is could not be read anew */
 };
 
 /* Starts to follow, and reads what there is now. */
@@ -37,7 +39,8 @@ int links_fd(const struct links *links);
 
 /*
  * Takes all that happened since, without waiting. 1 when a device has come, has another name or is gone, 0 when
- * none, or a negative errno. Where messages were lost it reads anew what there is.
+ * none, or a negative errno: then the devices are as they were, and the next call reads anew what there is, as it
+ * does where messages were lost.
  */
 int links_read(struct links *links, struct err *err) MX_MUST_CHECK;
 

@@ -20,9 +20,9 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
 	uint64_t now_ms);
 
-/* An injection of a request's JSON; 0 or -EINVAL, err naming key, reason and remedy. */
-int explain_read_injection(
-	const json_t *value, uint64_t now_ms, struct injection *injection, struct err *err);
+/* An injection of a request's JSON; 0 or -EINVAL, err naming key, reason and remedy. providers: NULL where none answers. */
+int explain_read_injection(const json_t *value, const struct provider_set *providers, uint64_t now_ms,
+	struct injection *injection, struct err *err);
 json_t *explain_injections(const struct injections *injections, uint64_t now_ms);
 
 /* An IP address as text, IPv4 as v4-mapped. False where it is none. */

@@ -37,10 +37,14 @@ int bundle_put(struct bundle *bundle, enum bundle_role role, const char *name, c
 struct conf *bundle_conf(const struct bundle *bundle, struct err *err);
 
 /*
- * The policy of conf and the files: shipped profiles, then answer.providers, then those of the
- * configuration itself, then answer.responses. note() is told of entries of responses.toml that were
- * mended; it may be NULL. NULL on failure, err filled.
+ * The providers that the files make: shipped profiles, then answer.providers, then those of the
+ * configuration itself, then answer.responses; with the replies of `wording` (provider_set_add()). note() is
+ * told of entries of responses.toml that were mended; it may be NULL. NULL on failure, err filled.
  */
+struct provider_set *bundle_providers(const struct bundle *bundle, const char *wording,
+	void (*note)(void *arg, const char *text), void *arg, struct err *err);
+
+/* The policy of conf and these providers. NULL on failure, err filled. */
 struct policy *bundle_policy(const struct bundle *bundle, const struct conf *conf, uint64_t serial,
 	void (*note)(void *arg, const char *text), void *arg, struct err *err);
 

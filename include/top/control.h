@@ -19,8 +19,8 @@ enum control_type {
 	CONTROL_FILE,   /* value: enum bundle_role; text: its name; fds: its content; again at each reload */
 	CONTROL_CONFIG, /* the files are complete: take them over */
 	CONTROL_ADMIN,  /* fds: the control socket's listener */
-	CONTROL_WORKER, /* fds: one worker's listeners; code: 1 when connections are diverted to it */
-	CONTROL_START,  /* value: when the daemon started, seconds since the epoch */
+	CONTROL_WORKER, /* value: its number; fds: its listeners; code: 1 when connections are diverted to it */
+	CONTROL_START,     /* value: when the daemon started, seconds since the epoch */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
 	CONTROL_PING,      /* asks for CONTROL_PONG */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */
@@ -29,9 +29,11 @@ enum control_type {
 	CONTROL_READY,   /* all workers accept */
 	CONTROL_REFRESH, /* asks for CONTROL_REFRESHED */
 	CONTROL_RELOAD,  /* asks for CONTROL_RELOADED */
-	CONTROL_RESET,   /* the kernel's counters to nothing */
+	CONTROL_RESET,   /* the kernel's counters to nothing; to a sibling (siblings.h): its workers' */
 	CONTROL_PONG,    /* the main thread is at work */
 };
+
+#define CONTROL_TYPES (CONTROL_PONG + 1)
 
 struct control_message {
 	enum control_type type;

@@ -7,6 +7,7 @@
 #define MX_KEEPER_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 #include "conf.h"
 #include "guard.h"
@@ -21,6 +22,7 @@ struct keeper {
 	unsigned tables;
 	struct guard *guard; /* NULL: not diverting */
 	struct links links;
+	bool behind; /* the rules are not those for the devices: to be made again */
 	struct ruleset_observation observation;
 	struct lookout *lookout; /* NULL: nobody sees what is stopped */
 	struct ruleset *rules;   /* what stands */

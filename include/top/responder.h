@@ -5,7 +5,10 @@
 #ifndef MX_RESPONDER_H
 #define MX_RESPONDER_H
 
-/* Runs until the warden closes the channel or SIGTERM comes. Returns an exit code. */
-int responder_run(int channel);
+/*
+ * Runs until the warden closes the channel or SIGTERM comes, as so many processes (siblings.h), 1 to
+ * CONF_WORKERS_MAX. Returns an exit code, in each of them.
+ */
+int responder_run(int channel, unsigned processes);
 
 #endif

@@ -31,8 +31,8 @@ struct responder_process {
 	time_t started;
 };
 
-/* Forks it, as `user` (conf.responder.user) without any privilege, and executes this program anew. */
-int responder_process_start(struct responder_process *process, const char *user, struct err *err);
+/* Forks it, as conf.responder.user without any privilege, and executes this program anew. */
+int responder_process_start(struct responder_process *process, const struct conf *conf, struct err *err);
 
 /* The three steps of what it needs to know, in this order; configure also serves a reload. */
 int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,

@@ -1,7 +1,8 @@
 #include "attempt.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
+
+#include "shared.h"
 
 /* Slots looked at for one key; four to a cache line, one after the other. */
 #define WINDOW 64
@@ -32,26 +33,24 @@ struct attempt_table {
 	size_t mask;
 	_Atomic uint64_t overflows;
 	_Atomic uint32_t nobodys;
-	struct slot *slots[FAMILIES];
+	struct slot slots[]; /* a family's after the other's */
 };
+
+#define HEAD_SLOTS ((sizeof(struct attempt_table) + sizeof(struct slot) - 1) / sizeof(struct slot))
+
+static struct slot *slot_at(struct attempt_table *table, int family, uint64_t place)
+{
+	return &table->slots[(size_t)family * (table->mask + 1) + (place & table->mask)];
+}
 
 struct attempt_table *attempt_table_new(size_t entries)
 {
-	struct attempt_table *table = calloc(1, sizeof(*table));
-	if (!table)
-		return NULL;
 	size_t count = WINDOW;
-	while (count / SLOTS_PER_ENTRY < entries && count <= SIZE_MAX / 2)
+	while (count / SLOTS_PER_ENTRY < entries && count <= SIZE_MAX / FAMILIES / 2)
 		count *= 2;
-	table->mask = count - 1;
-	for (int family = 0; family < FAMILIES; family++) {
-		/* calloc's pages are not there before they are used. */
-		table->slots[family] = calloc(count, sizeof(struct slot));
-		if (!table->slots[family]) {
-			attempt_table_free(table);
-			return NULL;
-		}
-	}
+	struct attempt_table *table = shared_new(count * FAMILIES + HEAD_SLOTS, sizeof(struct slot));
+	if (table)
+		table->mask = count - 1;
 	return table;
 }
 
@@ -59,16 +58,14 @@ void attempt_table_free(struct attempt_table *table)
 {
 	if (!table)
 		return;
-	for (int family = 0; family < FAMILIES; family++)
-		free(table->slots[family]);
-	free(table);
+	shared_free(table, (table->mask + 1) * FAMILIES + HEAD_SLOTS, sizeof(struct slot));
 }
 
 void attempt_table_reset(struct attempt_table *table)
 {
 	for (int family = 0; family < FAMILIES; family++) {
 		for (size_t i = 0; i <= table->mask; i++) {
-			struct slot *slot = &table->slots[family][i];
+			struct slot *slot = slot_at(table, family, i);
 			/* Untouched pages stay untouched. */
 			if (atomic_load_explicit(&slot->key, memory_order_relaxed) == 0)
 				continue;
@@ -90,7 +87,7 @@ static struct slot *slot_of(struct attempt_table *table, int family, uint64_t ke
 	if (key == 0)
 		key = 1;
 	for (size_t probe = 0; probe < WINDOW; probe++) {
-		struct slot *slot = &table->slots[family][(key + probe) & table->mask];
+		struct slot *slot = slot_at(table, family, key + probe);
 		uint64_t found = atomic_load_explicit(&slot->key, memory_order_acquire);
 		if (found == key)
 			return slot;

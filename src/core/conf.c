@@ -149,13 +149,14 @@ static void pairs_check(const struct conf *conf, const struct toml_node *root, s
 	}
 }
 
-static unsigned workers_resolve(unsigned workers, unsigned cpus)
+/* processes is never 0: its range begins at 1. */
+static unsigned workers_resolve(unsigned workers, unsigned processes, unsigned cpus)
 {
 	if (workers == 0)
 		workers = cpus;
 	if (workers > CONF_WORKERS_MAX)
 		return CONF_WORKERS_MAX;
-	return workers ? workers : 1;
+	return workers > processes ? workers : processes;
 }
 
 static void conf_free(struct conf *conf)
@@ -193,7 +194,7 @@ struct conf *conf_new(const char *file, const struct toml_node *root, unsigned c
 		conf_free(conf);
 		return NULL;
 	}
-	conf->listen.workers = workers_resolve(conf->listen.workers, cpus);
+	conf->listen.workers = workers_resolve(conf->listen.workers, conf->listen.processes, cpus);
 	return conf;
 }
 

@@ -84,6 +84,19 @@ const struct conf_key conf_keys[] = {
 		.restart = true,
 	},
 	{
+		KEY("listen", "processes"),
+		.kind = &conf_kind_number,
+		STORED(listen.processes),
+		.preset = INTEGER(1),
+		.min = 1,
+		.max = CONF_WORKERS_MAX,
+		.example = "4",
+		.meaning = "Processes that the workers are spread over, at least one worker each. Each "
+			   "can have as\n"
+			   "many connections as its descriptor limit allows (LimitNOFILE=, ulimit -n).",
+		.restart = true,
+	},
+	{
 		KEY("guard", "on_stop"),
 		.kind = &conf_kind_choice,
 		STORED(guard.on_stop),

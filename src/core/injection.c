@@ -2,7 +2,8 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+
+#include "shared.h"
 
 struct slot {
 	_Atomic uint32_t used;
@@ -21,12 +22,12 @@ struct injections {
 
 struct injections *injections_new(void)
 {
-	return calloc(1, sizeof(struct injections));
+	return shared_new(1, sizeof(struct injections));
 }
 
 void injections_free(struct injections *injections)
 {
-	free(injections);
+	shared_free(injections, 1, sizeof(struct injections));
 }
 
 int injections_add(struct injections *injections, const struct injection *injection, struct err *err)

@@ -1,8 +1,9 @@
 #include "limit.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "shared.h"
 
 #define HOUR_MS    UINT64_C(3600000)
 #define NS_PER_MS  UINT64_C(1000000)
@@ -48,11 +49,13 @@ struct limit_entry {
 
 struct limit_table {
 	size_t mask;
-	struct limit_entry *entries;
-	void *memory; /* entries, not aligned */
 	_Alignas(CACHE_LINE) _Atomic uint64_t overflows;
 	atomic_bool turn; /* somebody is taking over an entry */
+	struct limit_entry entries[];
 };
+
+/* What the table's own numbers take, counted in entries. */
+#define HEAD_ENTRIES (sizeof(struct limit_table) / sizeof(struct limit_entry))
 
 static uint64_t load(const _Atomic uint64_t *value)
 {
@@ -90,19 +93,9 @@ struct limit_table *limit_table_new(size_t senders)
 	size_t count = WINDOW;
 	while (count / ENTRIES_PER_SENDER < senders && count <= SIZE_MAX / 2)
 		count *= 2;
-	struct limit_table *table = aligned_alloc(CACHE_LINE, sizeof(*table));
-	/* calloc's pages are not there before they are used; one entry more to align them by. */
-	void *memory = calloc(count + 1, sizeof(struct limit_entry));
-	if (!table || !memory) {
-		free(table);
-		free(memory);
-		return NULL;
-	}
-	uintptr_t aligned = ((uintptr_t)memory + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1);
-	memset(table, 0, sizeof(*table));
-	table->mask = count - 1;
-	table->memory = memory;
-	table->entries = (struct limit_entry *)aligned;
+	struct limit_table *table = shared_new(count + HEAD_ENTRIES, sizeof(struct limit_entry));
+	if (table)
+		table->mask = count - 1;
 	return table;
 }
 
@@ -110,8 +103,7 @@ void limit_table_free(struct limit_table *table)
 {
 	if (!table)
 		return;
-	free(table->memory);
-	free(table);
+	shared_free(table, table->mask + 1 + HEAD_ENTRIES, sizeof(struct limit_entry));
 }
 
 static void entry_forget(struct limit_entry *entry)
@@ -151,7 +143,7 @@ static bool owner_is(uint64_t found, uint64_t owner)
 	return (found & ~CONNECTIONS_MAX) == owner;
 }
 
-static struct limit_entry *entry_at(const struct limit_table *table, uint64_t key, size_t probe)
+static struct limit_entry *entry_at(struct limit_table *table, uint64_t key, size_t probe)
 {
 	return &table->entries[(key + probe) & table->mask];
 }
@@ -247,7 +239,7 @@ void limit_disconnect(struct limit_entry *entry, uint64_t now_ms)
 const struct limit_entry *limit_find(const struct limit_table *table, uint64_t key)
 {
 	for (size_t probe = 0; probe < WINDOW; probe++) {
-		const struct limit_entry *entry = entry_at(table, key, probe);
+		const struct limit_entry *entry = &table->entries[(key + probe) & table->mask];
 		if (owner_is(load(&entry->owner), owner_of(key)))
 			return entry;
 	}

@@ -106,13 +106,28 @@ static struct ruleset_term masked(struct ruleset_term term, uint16_t mask)
 }
 
 /*
+ * What goes to an excluded destination. The kernel reads an address where the sender says that there is one: a packet
+ * socket may send IPv4 that it calls IPv6, or a tag that it calls IPv4, and have any bytes of its frame stand where
+ * the destination would. So the version must be the true one, and what follows a tag must not be there. Mail that
+ * happens to have such a number there (an IPv4 length, part of an IPv6 flow label) is lost once and sent again with
+ * another.
+ */
+static void pass_excluded(struct builder *builder, uint16_t version, struct ruleset_term excluded)
+{
+	pass(builder,
+		TERMS(network(masked(word(0, version), VERSION_MASK)), not(network(word(2, ETH_P_IP))),
+			not(network(word(2, ETH_P_IPV6))), not(network(word(2, ETH_P_8021Q))),
+			not(network(word(2, ETH_P_8021AD))), not(network(word(2, ETH_P_QINQ1))), excluded));
+}
+
+/*
  * TCP without a port is all dropped: later fragments, whose data the kernel takes for ports, and first ones that
  * end before theirs.
  */
 static void read_by_kernel(struct builder *builder)
 {
-	pass(builder, TERMS(TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4)));
-	pass(builder, TERMS(TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6)));
+	pass_excluded(builder, 0x4000, TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4));
+	pass_excluded(builder, 0x6000, TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6));
 	drop(builder, TERMS(TERM(DPORT_IN_SET, .set = RULESET_PORTS)));
 	drop(builder, TERMS(TERM(FRAGMENT4)));
 	drop(builder, TERMS(TERM(FRAGMENT6)));
@@ -186,8 +201,8 @@ bool ruleset_fill_egress(
 	read_by_network_header(&builder);
 
 	for (size_t i = 0; i < count && builder.ok; i++) {
-		const struct ruleset_chain_spec chain = {
-			devices[i].chain, "filter", NF_NETDEV_EGRESS, priority, devices[i].name};
+		const struct ruleset_chain_spec chain = {devices[i].chain, "filter", NF_NETDEV_EGRESS,
+			priority, devices[i].name, devices[i].since};
 		const struct ruleset_rule jump = {
 			.chain = devices[i].chain, .terms = {TERM(JUMP_EGRESS)}, .term_count = 1};
 		builder.ok = ruleset_add_chain(table, &chain) && ruleset_add_rule(table, &jump);
@@ -211,7 +226,8 @@ static void chain_name(struct ruleset_device *device)
 static int device_order(const void *left, const void *right)
 {
 	const struct ruleset_device *a = left, *b = right;
-	return strcmp(a->name, b->name);
+	int order = strcmp(a->name, b->name);
+	return order ? order : (a->since < b->since) - (a->since > b->since);
 }
 
 bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const struct ruleset_devices *devices,
@@ -226,6 +242,7 @@ bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const stru
 	for (size_t i = 0; i < given + named; i++) {
 		memcpy(all[i].name, i < given ? devices->names[i] : conf->guard.devices[i - given],
 			IFNAMSIZ - 1);
+		all[i].since = i < given && devices->since ? devices->since[i] : 0;
 		chain_name(&all[i]);
 	}
 	if (given + named > 0)

@@ -15,7 +15,7 @@ struct header {
 	uint64_t magic;
 	uint32_t version;
 	struct stats_layout layout;
-	uint64_t since_s;
+	stats_u64 since_s;
 	struct {
 		stats_u64 packets, bytes;           /* as the kernel counts now */
 		stats_u64 packets_base, bytes_base; /* what tables now gone had counted */
@@ -125,7 +125,7 @@ void stats_format(struct stats *stats, void *memory, const struct stats_layout *
 	struct header *header = memory;
 	header->version = STATS_VERSION;
 	header->layout = *layout;
-	header->since_s = now_s;
+	store(&header->since_s, now_s);
 	for (uint32_t i = 0; i < layout->blocks; i++)
 		block_lay(layout, stats_block(stats, i));
 	/* Last: a region cut short in the making is not taken for whole. */
@@ -323,7 +323,12 @@ size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stat
 
 uint64_t stats_since(const struct stats *stats)
 {
-	return ((const struct header *)stats->memory)->since_s;
+	return load(&((const struct header *)stats->memory)->since_s);
+}
+
+void stats_begin_again(const struct stats *stats, uint64_t now_s)
+{
+	store(&((struct header *)stats->memory)->since_s, now_s);
 }
 
 void stats_kernel_restart(const struct stats *stats)

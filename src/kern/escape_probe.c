@@ -16,7 +16,7 @@
 static int probe_add(struct nlbatch *batch, enum ruleset_kind kind)
 {
 	const struct ruleset_table probed = {.name = PROBE_TABLE, .family = NFPROTO_INET};
-	const struct ruleset_chain_spec probe = {"probe", "filter", NF_INET_LOCAL_OUT, 0, NULL};
+	const struct ruleset_chain_spec probe = {"probe", "filter", NF_INET_LOCAL_OUT, 0, NULL, 0};
 	const struct ruleset_rule rule = {"probe", {{.kind = kind}}, 1};
 	struct nftnl_table *table = nftnl_table_alloc();
 	struct nftnl_chain *chain = encode_chain(&probed, &probe);

@@ -216,19 +216,23 @@ int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *e
 	return code;
 }
 
-/* Where the kernel takes no names ahead, a device that both rulesets have may be there only now. */
-static int chains_add(const struct guard *guard, struct nlbatch *batch, const struct ruleset *stands,
-	const struct ruleset *rules)
+/*
+ * Of a device that there was not, or that is another one of the same name: where the kernel takes no names ahead, the
+ * chain went with the former.
+ */
+static int chains_add(struct nlbatch *batch, const struct ruleset *stands, const struct ruleset *rules)
 {
 	int code = 0;
 	for (size_t t = 0; t < rules->table_count && code == 0; t++) {
 		const struct ruleset_table *table = &rules->tables[t];
-		for (size_t i = 0; i < table->chain_count && code == 0; i++)
-			if (table->chains[i].device &&
-				(!ruleset_chain_find(&stands->tables[t], table->chains[i].name) ||
-					(guard->no_devices_by_name &&
-						if_nametoindex(table->chains[i].device) != 0)))
-				code = plan_device(batch, table, &table->chains[i]);
+		for (size_t i = 0; i < table->chain_count && code == 0; i++) {
+			const struct ruleset_chain_spec *chain = &table->chains[i], *former;
+			if (!chain->device)
+				continue;
+			former = ruleset_chain_find(&stands->tables[t], chain->name);
+			if (!former || (chain->since != 0 && chain->since != former->since))
+				code = plan_device(batch, table, chain);
+		}
 	}
 	return code;
 }
@@ -253,7 +257,7 @@ int guard_follow(
 	struct nlbatch batch;
 	int code = nlbatch_init(&batch, &guard->sock, 0);
 	if (code == 0)
-		code = chains_add(guard, &batch, stands, rules);
+		code = chains_add(&batch, stands, rules);
 	if (code == 0 && batch.count > 0)
 		code = nlsock_commit(&guard->sock, &batch, NULL, err);
 	nlbatch_done(&batch);

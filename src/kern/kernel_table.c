@@ -224,7 +224,8 @@ int kernel_table_read(struct kernel_table *table, struct nlsock *sock, enum rule
 			ruleset_family_name(identity), identity->name, TRIES_MAX);
 	if (code < 0)
 		return err_set(err, code, "listing table %s %s: %s%s", ruleset_family_name(identity),
-			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+			identity->name, strerror(-code),
+			code == -EPERM ? " (needs CAP_NET_ADMIN: run it as root)" : "");
 	return 0;
 }
 
@@ -249,7 +250,8 @@ int kernel_table_read_head(
 	int code = head_read(table, sock);
 	if (code < 0)
 		return err_set(err, code, "reading table %s %s: %s%s", ruleset_family_name(identity),
-			identity->name, strerror(-code), code == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
+			identity->name, strerror(-code),
+			code == -EPERM ? " (needs CAP_NET_ADMIN: run it as root)" : "");
 	return 0;
 }
 

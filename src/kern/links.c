@@ -24,8 +24,11 @@ static void device_set(struct taking *taking, int index, const char *name)
 	for (size_t i = 0; i < links->count; i++) {
 		if (links->devices[i].index != index)
 			continue;
-		taking->changed |= strcmp(links->devices[i].name, name) != 0;
+		if (strcmp(links->devices[i].name, name) == 0)
+			return;
 		strcpy(links->devices[i].name, name);
+		links->devices[i].since = ++links->last;
+		taking->changed = true;
 		return;
 	}
 	if (links->count == links->room) {
@@ -40,6 +43,7 @@ static void device_set(struct taking *taking, int index, const char *name)
 	}
 	struct link_device *device = &links->devices[links->count++];
 	device->index = index;
+	device->since = ++links->last;
 	strcpy(device->name, name);
 	taking->changed = true;
 }
@@ -112,7 +116,6 @@ static int list_once(struct links *links)
 	info->ifi_family = AF_UNSPEC;
 	if (mnl_socket_sendto(links->socket, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
-	links->count = 0;
 	struct taking taking = {.links = links};
 	/* What was reported before the request comes first, with another number, and is taken like the rest. */
 	for (bool lost = false;;) {
@@ -129,12 +132,29 @@ static int list_once(struct links *links)
 	}
 }
 
+/* Lists into an array of its own: one that is cut off would take the others for gone. */
 static int list(struct links *links, struct err *err)
 {
+	struct links now = *links;
 	int code = -EINTR;
-	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++)
-		code = list_once(links);
-	return code < 0 ? err_set(err, code, "listing the network devices: %s", strerror(-code)) : 0;
+	now.devices = NULL;
+	now.room = 0;
+	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++) {
+		now.count = 0;
+		code = list_once(&now);
+	}
+	links->seq = now.seq;
+	links->last = now.last;
+	links->stale = code < 0;
+	if (code < 0) {
+		free(now.devices);
+		return err_set(err, code, "listing the network devices: %s", strerror(-code));
+	}
+	free(links->devices);
+	links->devices = now.devices;
+	links->count = now.count;
+	links->room = now.room;
+	return 0;
 }
 
 int links_open(struct links *links, struct err *err)
@@ -170,33 +190,40 @@ int links_fd(const struct links *links)
 int links_read(struct links *links, struct err *err)
 {
 	struct taking taking = {.links = links};
-	for (;;) {
+	int code = links->stale ? -ENOBUFS : 0;
+	while (code >= 0 || code == -EINTR) {
 		unsigned seq;
-		int code = datagram_take(&taking, &seq);
+		code = datagram_take(&taking, &seq);
 		if (code == -EAGAIN)
 			return taking.changed;
-		if (code == -ENOBUFS) {
-			code = list(links, err);
-			return code < 0 ? code : 1;
-		}
-		if (code < 0 && code != -EINTR)
-			return err_set(err, code, "following the network devices: %s", strerror(-code));
 	}
+	if (code == -ENOBUFS) {
+		code = list(links, err);
+		return code < 0 ? code : 1;
+	}
+	/* Some of it may have been taken. */
+	links->stale = true;
+	return err_set(err, code, "following the network devices: %s", strerror(-code));
 }
 
 struct ruleset *links_ruleset(
 	const struct links *links, const struct conf *conf, unsigned tables, struct err *err)
 {
 	char(*names)[IFNAMSIZ] = calloc(links->count + 1, sizeof(*names));
-	if (!names) {
+	unsigned *since = calloc(links->count + 1, sizeof(*since));
+	struct ruleset *rules = NULL;
+	if (names && since) {
+		for (size_t i = 0; i < links->count; i++) {
+			strcpy(names[i], links->devices[i].name);
+			since[i] = links->devices[i].since;
+		}
+		const struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])names, links->count, since};
+		rules = ruleset_new(conf, tables, &devices, err);
+	} else {
 		err_set(err, -ENOMEM, "no memory for the names of %zu devices", links->count);
-		return NULL;
 	}
-	for (size_t i = 0; i < links->count; i++)
-		strcpy(names[i], links->devices[i].name);
-	const struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])names, links->count};
-	struct ruleset *rules = ruleset_new(conf, tables, &devices, err);
 	free(names);
+	free(since);
 	return rules;
 }
 

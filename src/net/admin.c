@@ -212,7 +212,7 @@ static void answer_inject(struct admin *admin, const struct route *route, struct
 	struct injection injection;
 	int code = -EINVAL;
 	if (json_is_object(value))
-		code = explain_read_injection(value, clock_ms(), &injection, &err);
+		code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, &err);
 	if (code >= 0)
 		code = injections_add(admin->setup.state->injections, &injection, &err);
 	json_decref(value);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf_suggest.h"
 #include "reply_text.h"
 
 static const char *const statuses[] = {
@@ -199,7 +200,40 @@ static int action_of(const char *name)
 	return -1;
 }
 
-int explain_read_injection(const json_t *value, uint64_t now_ms, struct injection *injection, struct err *err)
+static int check_provider(const struct provider_set *providers, const char *name, struct err *err)
+{
+	if (!name[0] || (providers && provider_by_name(providers, span_of(name))))
+		return 0;
+	if (!providers)
+		return err_set(
+			err, -EINVAL, "provider \"%s\": with answer.mode = \"sink\" there are none", name);
+	struct conf_suggest suggest = {.word = name};
+	for (size_t i = 0; i < provider_count(providers); i++)
+		conf_suggest_offer(&suggest, provider_at(providers, i)->name);
+	if (suggest.best)
+		return err_set(err, -EINVAL, "provider \"%s\" is unknown (did you mean \"%s\"?)", name,
+			suggest.best);
+	return err_set(err, -EINVAL, "provider \"%s\" is unknown; `mxmirage replies` lists them", name);
+}
+
+/* As sessions write their client's address. */
+static int read_source(const char *text, char *source, socklen_t size, struct err *err)
+{
+	struct in6_addr address;
+	if (!text[0])
+		return 0;
+	if (!explain_read_address(text, &address))
+		return err_set(
+			err, -EINVAL, "source \"%s\" is no IP address: say one, such as 192.0.2.11", text);
+	if (IN6_IS_ADDR_V4MAPPED(&address))
+		inet_ntop(AF_INET, &address.s6_addr[12], source, size);
+	else
+		inet_ntop(AF_INET6, &address, source, size);
+	return 0;
+}
+
+int explain_read_injection(const json_t *value, const struct provider_set *providers, uint64_t now_ms,
+	struct injection *injection, struct err *err)
 {
 	*injection = (struct injection){0};
 	const char *phase = text_of(value, "phase"), *action = text_of(value, "action");
@@ -220,16 +254,20 @@ int explain_read_injection(const json_t *value, uint64_t now_ms, struct injectio
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
 		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
 			(long long)code);
-	if (delay < 0 || delay > 600000 || seconds < 0 || count < 0 || count > UINT32_MAX)
-		return err_set(err, -EINVAL, "delay (up to 600 s), time and count must not be negative");
+	if (delay > 600000)
+		return err_set(err, -EINVAL, "delay of %lld s: say 600 s at most", (long long)delay / 1000);
+	if (delay < 0 || seconds < 0 || count < 0 || count > UINT32_MAX)
+		return err_set(err, -EINVAL, "delay, time and count must not be negative");
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
 	if (strlen(text) >= sizeof(injection->text) || reply_text_check(text, err) < 0)
 		return err_prefix(err, -EINVAL, "text");
+	if (check_provider(providers, text_of(value, "provider"), err) < 0 ||
+		read_source(text_of(value, "source"), injection->source, sizeof(injection->source), err) < 0)
+		return -EINVAL;
 	snprintf(injection->domain, sizeof(injection->domain), "%s", text_of(value, "domain"));
 	snprintf(injection->provider, sizeof(injection->provider), "%s", text_of(value, "provider"));
-	snprintf(injection->source, sizeof(injection->source), "%s", text_of(value, "source"));
 	snprintf(injection->enhanced, sizeof(injection->enhanced), "%s", text_of(value, "enhanced"));
 	snprintf(injection->text, sizeof(injection->text), "%s", text[0] ? text : "Injected");
 	injection->phase = (enum smtp_phase)at;

@@ -52,7 +52,7 @@ static void worker_back_off(struct worker *worker, int code)
 		return;
 	worker->backoff_logged = tv.tv_sec;
 	log_warning("accept-paused worker=%u reason=\"%s\" remedy=\"raise the limit of open files "
-		    "(LimitNOFILE=, ulimit -n)\"",
+		    "(LimitNOFILE=, ulimit -n), or listen.processes\"",
 		worker->index, strerror(code));
 }
 

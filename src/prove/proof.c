@@ -124,6 +124,17 @@ static void untested_note(struct proof *proof, const struct netspaces *behind)
 		UNPROVEN(proof, "%zu further paths: %d are tried", plan->left_out, CANARY_PLAN_MAX);
 }
 
+/* Where not one got as far as a rule, that none left says nothing of the rules. */
+static bool any_met_rules(const struct canary_plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->canaries[i].outcome != CANARY_NO_ROUTE &&
+			plan->canaries[i].outcome != CANARY_SILENT &&
+			plan->canaries[i].outcome != CANARY_UNTESTED)
+			return true;
+	return false;
+}
+
 static int host_run(struct proof *proof, const struct conf *conf, int home, struct err *err)
 {
 	struct canary_plan *plan = &proof->plan;
@@ -146,6 +157,10 @@ static int host_run(struct proof *proof, const struct conf *conf, int home, stru
 			UNPROVEN(proof, "the witness had no room for %u packets: try again with less traffic",
 				lost);
 		untested_note(proof, &behind);
+		if (!any_met_rules(plan))
+			UNPROVEN(proof,
+				"no canary could set out, so no rule was tried: prove it again once the "
+				"network is up");
 	}
 	witness_close(&witness);
 	netspaces_done(&behind);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf_file.h"
 #include "corpus.h"
@@ -47,8 +48,8 @@ static int read_role(struct bundle *bundle, enum bundle_role role, const char *n
 }
 
 /* A file that the configuration names, relative to it. */
-static int read_named(struct bundle *bundle, enum bundle_role role, const char *conf_file, const char *named,
-	struct err *err)
+static int read_named(struct bundle *bundle, enum bundle_role role, const char *conf_file, const char *key,
+	const char *named, struct err *err)
 {
 	char directory[4096], path[8300];
 	if (!named[0])
@@ -58,6 +59,11 @@ static int read_named(struct bundle *bundle, enum bundle_role role, const char *
 		snprintf(path, sizeof(path), "%s", named);
 	else
 		snprintf(path, sizeof(path), "%s/%s", dirname(directory), named);
+	/* Asked first: what conf_file_read() advises is about -c. */
+	if (access(path, R_OK) < 0)
+		return err_set(err, -EINVAL,
+			"%s: %s names %s: %s; name a file that there is, or leave it out", conf_file, key,
+			path, strerror(errno));
 	return read_role(bundle, role, path, err);
 }
 
@@ -71,9 +77,11 @@ int bundle_read(struct bundle *bundle, const char *conf_file, struct conf **conf
 		code = *conf ? 0 : -EINVAL;
 	}
 	if (code == 0)
-		code = read_named(bundle, BUNDLE_PROVIDERS, conf_file, (*conf)->answer.providers, err);
+		code = read_named(bundle, BUNDLE_PROVIDERS, conf_file, "answer.providers",
+			(*conf)->answer.providers, err);
 	if (code == 0)
-		code = read_named(bundle, BUNDLE_RESPONSES, conf_file, (*conf)->answer.responses, err);
+		code = read_named(bundle, BUNDLE_RESPONSES, conf_file, "answer.responses",
+			(*conf)->answer.responses, err);
 	if (code == 0)
 		return 0;
 	conf_unref(*conf);
@@ -109,22 +117,27 @@ static void note_nothing(void *arg, const char *text)
 	(void)text;
 }
 
-struct policy *bundle_policy(const struct bundle *bundle, const struct conf *conf, uint64_t serial,
+struct provider_set *bundle_providers(const struct bundle *bundle, const char *wording,
 	void (*note)(void *arg, const char *text), void *arg, struct err *err)
 {
 	static const enum bundle_role order[] = {BUNDLE_PROVIDERS, BUNDLE_CONF, BUNDLE_RESPONSES};
-	if (conf->answer.mode == CONF_ANSWER_SINK)
-		return policy_new(conf, NULL, serial, err);
-	const char *wording = wordings[conf->answer.wording];
 	struct provider_set *set = provider_set_new(err);
 	int code = set ? corpus_load(set, wording, err) : -ENOMEM;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && code == 0; i++)
 		code = add_file(bundle, order[i], set, wording, note ? note : note_nothing, arg, err);
-	if (code < 0) {
-		provider_set_free(set);
-		return NULL;
-	}
-	return policy_new(conf, set, serial, err);
+	if (code == 0)
+		return set;
+	provider_set_free(set);
+	return NULL;
+}
+
+struct policy *bundle_policy(const struct bundle *bundle, const struct conf *conf, uint64_t serial,
+	void (*note)(void *arg, const char *text), void *arg, struct err *err)
+{
+	if (conf->answer.mode == CONF_ANSWER_SINK)
+		return policy_new(conf, NULL, serial, err);
+	struct provider_set *set = bundle_providers(bundle, wordings[conf->answer.wording], note, arg, err);
+	return set ? policy_new(conf, set, serial, err) : NULL;
 }
 
 void bundle_done(struct bundle *bundle)

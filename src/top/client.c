@@ -1,9 +1,11 @@
 #include "client.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf_file.h"
 
@@ -39,8 +41,9 @@ static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 		return EXIT_CODE_PRIVILEGE;
 	}
 	fprintf(stderr,
-		"mxmirage: no daemon answers at %s (%s): start it with `mxmirage run`, or name its socket "
-		"with --socket or its configuration with -c\n",
+		"mxmirage: no daemon answers at %s (%s): start it with `systemctl start mxmirage` or "
+		"`mxmirage "
+		"run`, or name its socket with --socket or its configuration with -c\n",
 		socket, os_error ? strerror((int)os_error) : curl_easy_strerror(code));
 	return EXIT_CODE_UNREACHABLE;
 }
@@ -49,6 +52,13 @@ static enum exit_code ask(
 	const struct options *options, const char *posted, const char *path, json_t **answer)
 {
 	*answer = NULL;
+	/* What is wrong in a file does not matter here; that it is missing means another daemon than was meant. */
+	if (!options->socket && strcmp(options->conf_file, CONF_PATH_DEFAULT) != 0 &&
+		access(options->conf_file, R_OK) < 0) {
+		fprintf(stderr, "mxmirage: %s: %s; -c names the file that the daemon runs with\n",
+			options->conf_file, strerror(errno));
+		return EXIT_CODE_CONFIGURATION;
+	}
 	char *socket = options->socket ? strdup(options->socket) : conf_file_socket(options->conf_file);
 	CURL *curl = curl_easy_init();
 	struct body body = {NULL, 0};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "conf_suggest.h"
 #include "tune.h"
 
 #define ASKS (OPTION_CONF | OPTION_SOCKET | OPTION_JSON)
@@ -33,10 +34,11 @@ static const struct command commands[] = {
 		ASKS | OPTION_INJECT, 0, 64, command_inject},
 	{"reset", "", "counters and injected behaviour to nothing", ASKS, 0, 0, command_reset},
 	{"replies", "[PROVIDER]", "the replies that providers are known to give",
-		OPTION_JSON | OPTION_RESPONSES, 0, 1, command_replies},
+		OPTION_CONF | OPTION_JSON | OPTION_RESPONSES, 0, 1, command_replies},
 	{"coverage", "SHAPING.toml...",
 		"which of a sender's patterns some reply sets off; which never fire, and why",
-		OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX, command_coverage},
+		OPTION_CONF | OPTION_JSON | OPTION_ROWS | OPTION_CLASSES | OPTION_RESPONSES, 1, INT_MAX,
+		command_coverage},
 	{"doctor", "", "is this host fit for it? a line each, with the remedy",
 		OPTION_CONF | OPTION_JSON | OPTION_CONNECTIONS, 0, 0, command_doctor},
 	{"tune", "[FILE]", "what the host should have for a load test; --sysctl makes a file of it",
@@ -137,6 +139,7 @@ static const struct {
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define VERB_COLUMN  26
 
 static void usage(FILE *to)
 {
@@ -144,13 +147,16 @@ static void usage(FILE *to)
 		MXMIRAGE_VERSION);
 	for (size_t i = 0; i < COUNT(commands); i++)
 		if (commands[i].summary) {
-			int used = fprintf(to, "  %s %s", commands[i].name, commands[i].arguments);
-			fprintf(to, "%*s%s\n", used < 28 ? 28 - used : 1, "", commands[i].summary);
+			char shown[80];
+			snprintf(shown, sizeof(shown), "%s %s", commands[i].name, commands[i].arguments);
+			/* One that is too long for its column has a line of its own. */
+			bool fits = strlen(shown) < VERB_COLUMN;
+			fprintf(to, "  %-*s%s", VERB_COLUMN, shown, fits ? "" : "\n");
+			fprintf(to, "%*s%s\n", fits ? 0 : VERB_COLUMN + 2, "", commands[i].summary);
 		}
 	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked "
-		    "statement "
-		    "is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not reachable; 77 "
-		    "privilege missing; 78 configuration.\n");
+		    "statement is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not "
+		    "reachable; 70 internal; 77 privilege missing; 78 configuration.\n");
 }
 
 static void usage_of(const struct command *command, FILE *to)
@@ -199,17 +205,24 @@ static bool take_text(int option, struct options *options)
 	return false;
 }
 
-/* Returns -1 to go on, else an exit code. */
+/* argv[0] is what messages begin with. Returns -1 to go on, else an exit code. */
 static int parse(const struct command *command, int argc, char **argv, struct options *options)
 {
 	struct option accepted[COUNT(known_options) + 2] = {{"help", no_argument, NULL, LONG_HELP}};
+	char letters[8] = "h";
 	size_t count = 1;
-	for (size_t i = 0; i < COUNT(known_options); i++)
-		if (command->options & known_options[i].bit)
-			accepted[count++] = known_options[i].option;
+	for (size_t i = 0; i < COUNT(known_options); i++) {
+		if (!(command->options & known_options[i].bit))
+			continue;
+		accepted[count++] = known_options[i].option;
+		/* Both that have a letter take a value. */
+		if (known_options[i].option.val < LONG_SOCKET)
+			snprintf(letters + strlen(letters), sizeof(letters) - strlen(letters),
+				"%c:", known_options[i].option.val);
+	}
 	optind = 1;
 	int c;
-	while ((c = getopt_long(argc, argv, "hc:n:", accepted, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, letters, accepted, NULL)) >= 0) {
 		if (take_text(c, options))
 			continue;
 		switch (c) {
@@ -252,7 +265,33 @@ static int parse(const struct command *command, int argc, char **argv, struct op
 	options->argv = argv + optind;
 	if (options->argc >= command->arguments_min && options->argc <= command->arguments_max)
 		return -1;
+	if (options->argc > command->arguments_max)
+		fprintf(stderr, "%s: \"%s\" is one argument too many\n", argv[0],
+			options->argv[command->arguments_max]);
+	else
+		fprintf(stderr, "%s: %s is missing\n", argv[0], command->arguments);
 	usage_of(command, stderr);
+	return EXIT_CODE_USAGE;
+}
+
+static const struct command *command_named(const char *name)
+{
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static enum exit_code unknown_verb(const char *name)
+{
+	struct conf_suggest suggest = {.word = name};
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (commands[i].summary)
+			conf_suggest_offer(&suggest, commands[i].name);
+	fprintf(stderr, "mxmirage: unknown verb \"%s\"", name);
+	if (suggest.best)
+		fprintf(stderr, " (did you mean \"%s\"?)", suggest.best);
+	fprintf(stderr, "; `mxmirage --help` lists them\n");
 	return EXIT_CODE_USAGE;
 }
 
@@ -262,7 +301,14 @@ int command_main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_CODE_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+	bool help = strcmp(argv[1], "help") == 0;
+	if (help && argc > 2) {
+		/* `help VERB` is `VERB --help`. */
+		const struct command *asked = command_named(argv[2]);
+		char option[] = "--help", *words[] = {argv[0], argv[2], option, NULL};
+		return asked && asked->summary ? command_main(3, words) : (int)unknown_verb(argv[2]);
+	}
+	if (help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		usage(stdout);
 		return EXIT_CODE_OK;
 	}
@@ -270,19 +316,19 @@ int command_main(int argc, char **argv)
 		printf("mxmirage %s\n", MXMIRAGE_VERSION);
 		return EXIT_CODE_OK;
 	}
-	for (size_t i = 0; i < COUNT(commands); i++) {
-		if (strcmp(argv[1], commands[i].name) != 0)
-			continue;
-		struct options options = {
-			.conf_file = CONF_PATH_DEFAULT, .rows = 40, .connections = TUNE_CONNECTIONS_DEFAULT};
-		bool own = commands[i].options & OPTION_OWN;
-		int code = own ? -1 : parse(&commands[i], argc - 1, argv + 1, &options);
-		if (own) {
-			options.argc = argc - 1;
-			options.argv = argv + 1;
-		}
-		return code >= 0 ? code : (int)commands[i].run(&commands[i], &options);
+	const struct command *command = command_named(argv[1]);
+	if (!command)
+		return unknown_verb(argv[1]);
+	struct options options = {
+		.conf_file = CONF_PATH_DEFAULT, .rows = 40, .connections = TUNE_CONNECTIONS_DEFAULT};
+	options.argc = argc - 1;
+	options.argv = argv + 1;
+	int code = -1;
+	char name[64];
+	if (!(command->options & OPTION_OWN)) {
+		snprintf(name, sizeof(name), "mxmirage %s", command->name);
+		argv[1] = name;
+		code = parse(command, argc - 1, argv + 1, &options);
 	}
-	fprintf(stderr, "mxmirage: unknown verb \"%s\"; `mxmirage --help` lists them\n", argv[1]);
-	return EXIT_CODE_USAGE;
+	return code >= 0 ? code : (int)command->run(command, &options);
 }

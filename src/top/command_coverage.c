@@ -264,7 +264,7 @@ enum exit_code command_coverage(const struct command *command, const struct opti
 	struct coverage *coverage = NULL;
 	int code = sender_init(&sender, options, &err);
 	if (code == 0)
-		code = reply_source_init(&source, options->responses_file, &err);
+		code = reply_source_init(&source, options->conf_file, options->responses_file, &err);
 	if (code == 0)
 		coverage = coverage_new(&sender.shaping, source.set, source.corpus, &err);
 	enum exit_code exit_code = EXIT_CODE_OK;

@@ -4,7 +4,11 @@
 #include <string.h>
 
 #include "client.h"
+#include "columns.h"
 #include "text.h"
+
+/* Addresses in a line, about. */
+#define LINE 90
 
 static const char *string(const json_t *object, const char *key)
 {
@@ -20,10 +24,14 @@ static void print_dns(const json_t *dns)
 	json_array_foreach(json_object_get(dns, "mx"), i, one) printf("           %5lld %s\n",
 		json_integer_value(json_object_get(one, "preference")), string(one, "host"));
 	const json_t *addresses = json_object_get(dns, "addresses");
-	if (json_array_size(addresses) > 0)
-		printf("addresses ");
-	json_array_foreach(addresses, i, one) printf(" %s", json_string_value(one));
-	if (json_array_size(addresses) > 0)
+	int used = 0;
+	json_array_foreach(addresses, i, one)
+	{
+		if (i == 0 || used > LINE)
+			used = printf("%s%-10s", i == 0 ? "" : "\n", i == 0 ? "addresses" : "");
+		used += printf(" %s", json_string_value(one));
+	}
+	if (used > 0)
 		printf("\n");
 }
 
@@ -42,15 +50,24 @@ static void print_limits(const json_t *limits)
 	}
 }
 
+static const struct column columns[] = {
+	{.title = "odds", .number = true},
+	{.title = "phase"},
+	{.title = "when", .width_max = 29},
+	{.title = "reply", .elastic = true},
+	{.title = "from", .expendable = true},
+};
+
 static void print_replies(const json_t *replies)
 {
 	size_t i;
 	json_t *one;
-	if (json_array_size(replies) > 0)
-		printf("\n%8s  %-11s %-30s %s\n", "odds", "phase", "when", "reply");
+	struct columns *table = columns_new(columns, sizeof(columns) / sizeof(columns[0]));
+	if (!table || json_array_size(replies) == 0)
+		goto out;
 	json_array_foreach(replies, i, one)
 	{
-		char odds[16] = "limit", reply[400], where[300];
+		char odds[16] = "limit", reply[1024], where[300];
 		if (json_is_real(json_object_get(one, "percent")))
 			snprintf(odds, sizeof(odds), "%.2f %%",
 				json_real_value(json_object_get(one, "percent")));
@@ -62,9 +79,14 @@ static void print_replies(const json_t *replies)
 				*p = ' ';
 		snprintf(where, sizeof(where), "%s:%lld", string(one, "file"),
 			json_integer_value(json_object_get(one, "line")));
-		printf("%8s  %-11s %-30s %.90s  (%s)\n", odds, string(one, "phase"), string(one, "kind"),
-			reply, where);
+		const char *const cells[] = {odds, string(one, "phase"), string(one, "kind"), reply, where};
+		columns_add(table, cells);
 	}
+	printf("\n");
+	if (columns_print(table, stdout, 1, columns_of_terminal()) < 0)
+		fprintf(stderr, "mxmirage: no memory for the replies\n");
+out:
+	columns_free(table);
 }
 
 static void print(const json_t *answer)

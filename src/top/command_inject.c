@@ -34,13 +34,26 @@ static bool is_enhanced(const char *text)
 	return sscanf(text, "%1u.%3u.%3u%n", &class, &subject, &detail, &end) == 3 && text[end] == '\0';
 }
 
-/* CODE [ENHANCED] [TEXT…] */
+/* A whole number; false after having said what is wrong with it. */
+static bool put_number(json_t *body, const char *key, const char *shown, const char *text)
+{
+	if (!text)
+		return true;
+	char *end;
+	long long n = strtoll(text, &end, 10);
+	if (!*text || *end || n < 1 || n > UINT32_MAX) {
+		fprintf(stderr, "mxmirage: inject: %s \"%s\" is no number from 1 on\n", shown, text);
+		return false;
+	}
+	json_object_set_new(body, key, json_integer(n));
+	return true;
+}
+
+/* What follows the code: [ENHANCED] [TEXT…] */
 static void put_reply(json_t *body, int argc, char **argv)
 {
 	char text[512] = "";
-	int at = 0;
-	if (at < argc)
-		json_object_set_new(body, "code", json_integer(atoi(argv[at++])));
+	int at = 1;
 	if (at < argc && is_enhanced(argv[at]))
 		put_text(body, "enhanced", argv[at++]);
 	for (; at < argc; at++) {
@@ -61,20 +74,23 @@ static void print(const json_t *answer)
 	json_array_foreach(list, i, one)
 	{
 		static const char *const filters[] = {"domain", "provider", "source"};
-		char who[400] = "", shown[600];
+		char who[400] = "", reply[600] = "", shown[1200];
 		for (size_t f = 0; f < 3; f++) {
 			const char *value = json_string_value(json_object_get(one, filters[f]));
 			if (value && value[0])
 				snprintf(who + strlen(who), sizeof(who) - strlen(who), "%s%s %s",
 					who[0] ? ", " : "", filters[f], value);
 		}
-		snprintf(shown, sizeof(shown), "%s at %s: %s %lld %s %s", who[0] ? who : "all",
-			json_string_value(json_object_get(one, "phase")),
-			json_string_value(json_object_get(one, "action")),
-			json_integer_value(json_object_get(one, "code")),
-			json_string_value(json_object_get(one, "enhanced")),
-			json_string_value(json_object_get(one, "text")));
-		char safe[600];
+		const char *action = json_string_value(json_object_get(one, "action")),
+			   *enhanced = json_string_value(json_object_get(one, "enhanced"));
+		json_int_t code = json_integer_value(json_object_get(one, "code"));
+		/* What ends the connection says nothing, and a mere delay changes no reply. */
+		if (code != 0 && strncmp(action, "reply", strlen("reply")) == 0)
+			snprintf(reply, sizeof(reply), " %lld %s%s%s", code, enhanced, enhanced[0] ? " " : "",
+				json_string_value(json_object_get(one, "text")));
+		snprintf(shown, sizeof(shown), "%s at %s: %s%s", who[0] ? who : "all",
+			json_string_value(json_object_get(one, "phase")), code ? action : "as always", reply);
+		char safe[1200];
 		text_safe(shown, safe, sizeof(safe));
 		json_int_t used = json_integer_value(json_object_get(one, "used")),
 			   count = json_integer_value(json_object_get(one, "count")),
@@ -94,15 +110,22 @@ enum exit_code command_inject(const struct command *command, const struct option
 	(void)command;
 	json_t *answer, *body = json_object();
 	bool set = options->argc > 0 || options->delay || options->action;
+	bool narrowed = options->domain || options->provider || options->source || options->phase ||
+			options->count || options->duration;
 	put_text(body, "domain", options->domain);
 	put_text(body, "provider", options->provider);
 	put_text(body, "source", options->source);
 	put_text(body, "phase", options->phase);
 	put_text(body, "action", options->action);
-	if (options->count)
-		json_object_set_new(body, "count", json_integer(atoll(options->count)));
 	put_reply(body, options->argc, options->argv);
-	if (!put_time(body, "seconds", "--for", options->duration, 1000) ||
+	if (narrowed && !set)
+		fprintf(stderr,
+			"mxmirage: inject: the reply's CODE is missing, as in `mxmirage inject --domain "
+			"gmail.com --count 3 421 4.7.28 Slow down`; only --delay and --action do without\n");
+	if ((narrowed && !set) ||
+		!put_number(body, "code", "the code", options->argc > 0 ? options->argv[0] : NULL) ||
+		!put_number(body, "count", "--count", options->count) ||
+		!put_time(body, "seconds", "--for", options->duration, 1000) ||
 		!put_time(body, "delay_ms", "--delay", options->delay, 1)) {
 		json_decref(body);
 		return EXIT_CODE_USAGE;
@@ -117,6 +140,12 @@ enum exit_code command_inject(const struct command *command, const struct option
 	return code == EXIT_CODE_OK ? client_show(options, answer, print) : code;
 }
 
+static void print_reset(const json_t *answer)
+{
+	(void)answer;
+	printf("counters and injected behaviour are back to nothing\n");
+}
+
 enum exit_code command_reset(const struct command *command, const struct options *options)
 {
 	(void)command;
@@ -124,7 +153,5 @@ enum exit_code command_reset(const struct command *command, const struct options
 	enum exit_code code = client_ask(options, CLIENT_POST, "/api/v1/reset", &answer);
 	if (code != EXIT_CODE_OK)
 		return code;
-	json_decref(answer);
-	printf("counters and injected behaviour are back to nothing\n");
-	return EXIT_CODE_OK;
+	return client_show(options, answer, print_reset);
 }

@@ -136,7 +136,7 @@ enum exit_code command_replies(const struct command *command, const struct optio
 	(void)command;
 	struct err err;
 	struct reply_source source;
-	int code = reply_source_init(&source, options->responses_file, &err);
+	int code = reply_source_init(&source, options->conf_file, options->responses_file, &err);
 	if (code < 0) {
 		fprintf(stderr, "mxmirage: %s\n", err.text);
 		return EXIT_CODE_CONFIGURATION;

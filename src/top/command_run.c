@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "command.h"
+#include "conf.h"
 #include "responder.h"
 #include "warden.h"
 
@@ -18,7 +19,10 @@ enum exit_code command_run(const struct command *command, const struct options *
 enum exit_code command_responder(const struct command *command, const struct options *options)
 {
 	(void)command;
-	if (options->argc != 2)
+	if (options->argc != 3)
 		return EXIT_CODE_USAGE;
-	return (enum exit_code)responder_run(atoi(options->argv[1]));
+	int processes = atoi(options->argv[2]);
+	if (processes < 1 || processes > CONF_WORKERS_MAX)
+		return EXIT_CODE_USAGE;
+	return (enum exit_code)responder_run(atoi(options->argv[1]), (unsigned)processes);
 }

@@ -87,8 +87,8 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 	counts->fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (counts->fd < 0)
 		return err_set(err, -errno,
-			"counts %s: %s: run as root, or choose a file that this user may "
-			"write by counts.file",
+			"counts %s: %s: run as root, or give counts.file and admin.socket paths that this "
+			"user may write",
 			file, strerror(errno));
 	const struct stats_layout layout = {
 		.blocks = conf->listen.workers,

@@ -115,7 +115,7 @@ void doctor_row(struct doctor *doctor, const char *key, enum doctor_state when_s
 	if (!fine && row->sysctl)
 		doctor_remedy(doctor, "`sysctl -w %s=\"%s\"`: %s", key, row->wants, row->reason);
 	else if (!fine)
-		doctor_remedy(doctor, "%s: %s", row->wants, row->reason);
+		doctor_remedy(doctor, "raise it to %s: %s", row->wants, row->reason);
 }
 
 static int guard_hold(struct doctor *doctor, struct guard *guard, unsigned tables,

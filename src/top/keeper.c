@@ -77,39 +77,16 @@ static void table_gone(struct keeper *keeper)
 	memset(keeper->kernel->bytes, 0, sizeof(keeper->kernel->bytes));
 }
 
-/* Rules that somebody changed are put right at once, and it is said. */
-static void verify(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	struct keeper *keeper = arg;
-	struct err err;
-	int code = guard_verify(keeper->guard, keeper->rules, &err);
-	if (code == -ENOENT || code == -EPROTO) {
-		log_error("guard-changed %s", err.text);
-		if (code == -ENOENT)
-			table_gone(keeper);
-		keeper->kernel->repairs++;
-		if (guard_arm(keeper->guard, keeper->rules, &err) < 0)
-			log_error("guard-not-repaired %s", err.text);
-		else
-			log_warning(
-				"guard-repaired repairs=%llu", (unsigned long long)keeper->kernel->repairs);
-	} else if (code < 0) {
-		log_error("guard-unverified %s", err.text);
-	}
-	keeper_read(keeper);
-}
-
 /* Takes up what happened to devices, if anything did. */
 static void follow(void *arg)
 {
 	struct keeper *keeper = arg;
 	struct err err;
 	int code = links_read(&keeper->links, &err);
-	if (code == 0)
+	if (code == 0 && !keeper->behind)
 		return;
-	struct ruleset *rules = code > 0 ? rules_make(keeper, keeper->conf, &err) : NULL;
+	struct ruleset *rules = code >= 0 ? rules_make(keeper, keeper->conf, &err) : NULL;
+	keeper->behind = !rules;
 	if (!rules) {
 		log_error("devices-not-followed %s", err.text);
 		return;
@@ -126,6 +103,32 @@ static void follow(void *arg)
 	keeper->rules = rules;
 	devices_write(keeper);
 	log_info("devices-guarded count=%zu", keeper->links.count);
+}
+
+/* Rules that somebody changed are put right at once, and it is said. */
+static void verify(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	struct keeper *keeper = arg;
+	struct err err;
+	/* What could not be followed when it was told. */
+	follow(keeper);
+	int code = guard_verify(keeper->guard, keeper->rules, &err);
+	if (code == -ENOENT || code == -EPROTO) {
+		log_error("guard-changed %s", err.text);
+		if (code == -ENOENT)
+			table_gone(keeper);
+		keeper->kernel->repairs++;
+		if (guard_arm(keeper->guard, keeper->rules, &err) < 0)
+			log_error("guard-not-repaired %s", err.text);
+		else
+			log_warning(
+				"guard-repaired repairs=%llu", (unsigned long long)keeper->kernel->repairs);
+	} else if (code < 0) {
+		log_error("guard-unverified %s", err.text);
+	}
+	keeper_read(keeper);
 }
 
 static void links_wait(evutil_socket_t fd, short what, void *arg)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "corpus.h"
+#include "bundle.h"
 #include "toml_file.h"
 #include "toml_reader.h"
 
@@ -25,11 +25,24 @@ static int add_responses(struct reply_source *source, const char *file, struct e
 	return code;
 }
 
-int reply_source_init(struct reply_source *source, const char *responses_file, struct err *err)
+static struct provider_set *configured(const char *conf_file, struct err *err)
 {
-	*source = (struct reply_source){.corpus = provider_set_new(err)};
-	int code = source->corpus ? corpus_load(source->corpus, "all", err) : -ENOMEM;
+	struct bundle bundle;
+	struct conf *conf;
+	if (bundle_read(&bundle, conf_file, &conf, err) < 0)
+		return NULL;
+	struct provider_set *set = bundle_providers(&bundle, "all", print_note, NULL, err);
+	conf_unref(conf);
+	bundle_done(&bundle);
+	return set;
+}
+
+int reply_source_init(
+	struct reply_source *source, const char *conf_file, const char *responses_file, struct err *err)
+{
+	*source = (struct reply_source){.corpus = configured(conf_file, err)};
 	source->set = source->corpus;
+	int code = source->corpus ? 0 : -EINVAL;
 	if (code == 0 && responses_file)
 		code = add_responses(source, responses_file, err);
 	if (code < 0)

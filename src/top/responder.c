@@ -18,17 +18,23 @@
 #include "injection.h"
 #include "log.h"
 #include "policy.h"
+#include "shared.h"
+#include "siblings.h"
 #include "worker.h"
 
 struct responder {
-	int channel;
+	int channel;     /* to the warden; in a sibling to the first of them */
+	unsigned number; /* among the siblings; 0 is the first */
+	unsigned processes;
+	struct siblings siblings;
+	struct control_message reloaded; /* what the user is told once all have the new configuration */
 	struct event_base *base;
 	struct event *channel_ready, *terminate;
 	struct counts counts;
 	struct bundle bundle; /* files that have come, until CONTROL_CONFIG */
 	const struct policy *policy;
-	uint64_t policies; /* made so far */
-	struct policy_state state;
+	uint64_t policies;          /* made so far */
+	struct policy_state *state; /* the siblings' too */
 	struct worker *workers[CONF_WORKERS_MAX];
 	unsigned worker_count;
 	struct admin *admin;
@@ -95,7 +101,10 @@ static int take_config(struct responder *responder, struct err *err)
 
 static int start_worker(struct responder *responder, struct control_message *message, struct err *err)
 {
-	unsigned index = responder->worker_count;
+	unsigned index = (unsigned)message->value;
+	unsigned process = index % responder->processes;
+	if (process != responder->number)
+		return siblings_send(&responder->siblings, process, message, err);
 	const struct worker_setup setup = {
 		.index = index,
 		.listeners = message->fds,
@@ -103,28 +112,37 @@ static int start_worker(struct responder *responder, struct control_message *mes
 		.policy = responder->policy,
 		.finders = origdst_finders,
 		.block = stats_block(&responder->counts.stats, index),
-		.state = &responder->state,
+		.state = responder->state,
 		.dns_servers = responder->policy->conf->dns.servers,
 		.resolve = true,
 		.warm = message->code != 0,
 	};
 	message->fd_count = 0;
-	responder->workers[index] = worker_start(&setup, err);
-	if (!responder->workers[index])
+	struct worker *worker = worker_start(&setup, err);
+	if (!worker)
 		return -ENOMEM;
-	responder->worker_count++;
+	responder->workers[responder->worker_count++] = worker;
 	return 0;
+}
+
+static void reset_workers(struct responder *responder)
+{
+	for (unsigned i = 0; i < responder->worker_count; i++)
+		worker_reset(responder->workers[i]);
 }
 
 static void reset(void *arg)
 {
 	struct responder *responder = arg;
-	for (unsigned i = 0; i < responder->worker_count; i++)
-		worker_reset(responder->workers[i]);
+	struct err err;
+	const struct control_message message = {.type = CONTROL_RESET};
+	reset_workers(responder);
+	if (siblings_send_all(&responder->siblings, &message, &err) < 0)
+		log_error("%s", err.text);
 	say(responder, CONTROL_RESET);
-	injections_reset(responder->state.injections);
-	limit_table_reset(responder->state.limits);
-	attempt_table_reset(responder->state.attempts);
+	injections_reset(responder->state->injections);
+	limit_table_reset(responder->state->limits);
+	attempt_table_reset(responder->state->attempts);
 }
 
 static int start_admin(struct responder *responder, uint64_t started_s, struct err *err)
@@ -144,15 +162,24 @@ static int start_admin(struct responder *responder, uint64_t started_s, struct e
 		.arg = responder,
 		.started_s = started_s,
 		.reset = reset,
-		.state = &responder->state,
+		.state = responder->state,
 		.resolver = responder->resolver,
 	};
 	responder->admin = admin_new(&setup, err);
 	if (!responder->admin)
 		return -ENOMEM;
 	admin_set_policy(responder->admin, responder->policy);
-	say(responder, CONTROL_READY);
 	return 0;
+}
+
+/* All processes have said it. */
+static void siblings_said(void *arg, enum control_type type)
+{
+	struct responder *responder = arg;
+	if (type == CONTROL_RELOADED && responder->admin)
+		admin_reloaded(responder->admin, responder->reloaded.code, responder->reloaded.text);
+	else
+		say(responder, type);
 }
 
 static int handle(struct responder *responder, struct control_message *message, struct err *err)
@@ -160,13 +187,16 @@ static int handle(struct responder *responder, struct control_message *message, 
 	int code = 0, fd;
 	switch (message->type) {
 	case CONTROL_COUNTS:
+		code = siblings_send_all(&responder->siblings, message, err);
 		fd = message->fds[0];
 		message->fd_count = 0;
-		return counts_adopt(&responder->counts, fd, err);
+		return code < 0 ? code : counts_adopt(&responder->counts, fd, err);
 	case CONTROL_FILE:
-		return take_file(responder, message, err);
+		code = siblings_send_all(&responder->siblings, message, err);
+		return code < 0 ? code : take_file(responder, message, err);
 	case CONTROL_CONFIG:
-		return take_config(responder, err);
+		code = siblings_send_all(&responder->siblings, message, err);
+		return code < 0 ? code : take_config(responder, err);
 	case CONTROL_ADMIN:
 		responder->admin_listener = message->fds[0];
 		message->fd_count = 0;
@@ -174,23 +204,25 @@ static int handle(struct responder *responder, struct control_message *message, 
 	case CONTROL_WORKER:
 		return start_worker(responder, message, err);
 	case CONTROL_START:
-		return start_admin(responder, message->value, err);
+		if (responder->number == 0)
+			code = start_admin(responder, message->value, err);
+		return code < 0 ? code : siblings_ask_all(&responder->siblings, message, CONTROL_READY, err);
 	case CONTROL_REFRESHED:
 		if (responder->admin)
 			admin_refreshed(responder->admin);
 		return 0;
 	case CONTROL_RELOADED:
-		if (responder->admin)
-			admin_reloaded(responder->admin, message->code, message->text);
-		return 0;
+		responder->reloaded = *message;
+		return siblings_ask_all(&responder->siblings, message, CONTROL_RELOADED, err);
 	case CONTROL_PING:
-		say(responder, CONTROL_PONG);
+		return siblings_ask_all(&responder->siblings, message, CONTROL_PONG, err);
+	case CONTROL_RESET:
+		reset_workers(responder);
 		return 0;
 	case CONTROL_READY:
 	case CONTROL_PONG:
 	case CONTROL_REFRESH:
 	case CONTROL_RELOAD:
-	case CONTROL_RESET:
 		code = err_set(err, -EPROTO, "channel: message %d is not for the responder", message->type);
 		break;
 	}
@@ -229,46 +261,78 @@ static void terminate(evutil_socket_t fd, short what, void *arg)
 	event_base_loopbreak(responder->base);
 }
 
-int responder_run(int channel)
+static void sibling_ended(void *arg, const struct err *err)
 {
-	struct responder responder = {.channel = channel, .counts = {.fd = -1}};
-	int code = EXIT_CODE_SOFTWARE;
+	struct responder *responder = arg;
+	log_error("responder: %s; its siblings end with it, and all are started again", err->text);
+	responder->failed = true;
+	event_base_loopbreak(responder->base);
+}
+
+/* The loop of this process. Returns an exit code. */
+static int responder_serve(struct responder *responder)
+{
+	struct err err = {""};
+	responder->base = event_base_new();
+	if (!responder->base)
+		return EXIT_CODE_SOFTWARE;
+	responder->channel_ready = event_new(
+		responder->base, responder->channel, EV_READ | EV_PERSIST, channel_ready, responder);
+	responder->terminate = evsignal_new(responder->base, SIGTERM, terminate, responder);
+	if (!responder->channel_ready || !responder->terminate ||
+		event_add(responder->channel_ready, NULL) < 0 || event_add(responder->terminate, NULL) < 0)
+		return EXIT_CODE_SOFTWARE;
+	if (siblings_watch(&responder->siblings, responder->base, siblings_said, sibling_ended, responder,
+		    &err) < 0) {
+		log_error("%s", err.text);
+		return EXIT_CODE_SOFTWARE;
+	}
+	event_base_dispatch(responder->base);
+	return responder->failed ? EXIT_CODE_SOFTWARE : EXIT_CODE_OK;
+}
+
+static void responder_done(struct responder *responder)
+{
+	siblings_end(&responder->siblings);
+	for (unsigned i = 0; i < responder->worker_count; i++)
+		worker_stop(responder->workers[i]);
+	admin_free(responder->admin);
+	if (responder->resolver)
+		resolver_free(responder->resolver);
+	policy_unref(responder->policy);
+	policy_state_done(responder->state);
+	shared_free(responder->state, 1, sizeof(*responder->state));
+	bundle_done(&responder->bundle);
+	counts_close(&responder->counts);
+	if (responder->channel_ready)
+		event_free(responder->channel_ready);
+	if (responder->terminate)
+		event_free(responder->terminate);
+	if (responder->base)
+		event_base_free(responder->base);
+	libevent_global_shutdown();
+}
+
+int responder_run(int channel, unsigned processes)
+{
+	struct responder responder = {.channel = channel, .processes = processes, .counts = {.fd = -1}};
 	struct err err;
 	signal(SIGPIPE, SIG_IGN);
 	/* Ctrl-C goes to the whole group: the warden ends this process in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	prctl(PR_SET_NAME, "mx-responder");
-	if (policy_state_init(&responder.state, &err) < 0) {
+	responder.state = shared_new(1, sizeof(*responder.state));
+	int code = responder.state ? policy_state_init(responder.state, &err)
+				   : err_set(&err, -ENOMEM, "out of memory");
+	if (code == 0)
+		code = siblings_fork(&responder.siblings, processes, &responder.channel, &err);
+	if (code < 0) {
 		log_error("responder: %s", err.text);
-		return code;
+		return EXIT_CODE_SOFTWARE;
 	}
-	responder.base = event_base_new();
-	if (!responder.base)
-		return code;
-	responder.channel_ready =
-		event_new(responder.base, channel, EV_READ | EV_PERSIST, channel_ready, &responder);
-	responder.terminate = evsignal_new(responder.base, SIGTERM, terminate, &responder);
-	if (responder.channel_ready && responder.terminate && event_add(responder.channel_ready, NULL) == 0 &&
-		event_add(responder.terminate, NULL) == 0) {
-		event_base_dispatch(responder.base);
-		code = responder.failed ? EXIT_CODE_SOFTWARE : EXIT_CODE_OK;
-	}
-
-	for (unsigned i = 0; i < responder.worker_count; i++)
-		worker_stop(responder.workers[i]);
-	admin_free(responder.admin);
-	if (responder.resolver)
-		resolver_free(responder.resolver);
-	policy_unref(responder.policy);
-	policy_state_done(&responder.state);
-	bundle_done(&responder.bundle);
-	counts_close(&responder.counts);
-	if (responder.channel_ready)
-		event_free(responder.channel_ready);
-	if (responder.terminate)
-		event_free(responder.terminate);
-	event_base_free(responder.base);
-	libevent_global_shutdown();
+	responder.number = (unsigned)code;
+	code = responder_serve(&responder);
+	responder_done(&responder);
 	return code;
 }

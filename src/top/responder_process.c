@@ -80,16 +80,18 @@ void responder_sockets_close(struct responder_sockets *sockets)
 }
 
 /* In the child. Does not return. */
-static void responder_execute(const struct privilege_user *user, pid_t parent, int program, int channel)
+static void responder_execute(
+	const struct privilege_user *user, pid_t parent, int program, int channel, unsigned processes)
 {
 	struct err err;
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	privilege_raise_files();
-	char channel_text[16];
+	char channel_text[16], processes_text[16];
 	snprintf(channel_text, sizeof(channel_text), "%d", channel);
-	char *const argv[] = {"mxmirage", "responder", channel_text, NULL};
+	snprintf(processes_text, sizeof(processes_text), "%u", processes);
+	char *const argv[] = {"mxmirage", "responder", channel_text, processes_text, NULL};
 	if (fcntl(channel, F_SETFD, 0) < 0 || privilege_drop(user, parent, &err) < 0) {
 		log_error("%s", err.text);
 		_exit(EXIT_CODE_SOFTWARE);
@@ -100,10 +102,10 @@ static void responder_execute(const struct privilege_user *user, pid_t parent, i
 	_exit(EXIT_CODE_SOFTWARE);
 }
 
-int responder_process_start(struct responder_process *process, const char *user_name, struct err *err)
+int responder_process_start(struct responder_process *process, const struct conf *conf, struct err *err)
 {
 	struct privilege_user user;
-	int code = privilege_find_user(user_name, &user, err);
+	int code = privilege_find_user(conf->responder.user, &user, err);
 	if (code < 0)
 		return code;
 	int program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
@@ -117,7 +119,7 @@ int responder_process_start(struct responder_process *process, const char *user_
 	}
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0)
-		responder_execute(&user, parent, program, pair[1]);
+		responder_execute(&user, parent, program, pair[1], conf->listen.processes);
 	close(program);
 	close(pair[1]);
 	if (pid < 0) {
@@ -128,10 +130,10 @@ int responder_process_start(struct responder_process *process, const char *user_
 	return 0;
 }
 
-static int send_fds(struct responder_process *process, enum control_type type, int code, const int *fds,
-	size_t count, struct err *err)
+static int send_fds(struct responder_process *process, enum control_type type, int code, uint64_t value,
+	const int *fds, size_t count, struct err *err)
 {
-	struct control_message message = {.type = type, .code = code, .fd_count = count};
+	struct control_message message = {.type = type, .code = code, .value = value, .fd_count = count};
 	memcpy(message.fds, fds, count * sizeof(int));
 	return control_send(process->channel, &message, err);
 }
@@ -139,8 +141,8 @@ static int send_fds(struct responder_process *process, enum control_type type, i
 int responder_process_setup(struct responder_process *process, const struct responder_sockets *sockets,
 	int counts, struct err *err)
 {
-	int code = send_fds(process, CONTROL_COUNTS, 0, &counts, 1, err);
-	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, 0, &sockets->admin, 1, err);
+	int code = send_fds(process, CONTROL_COUNTS, 0, 0, &counts, 1, err);
+	return code < 0 ? code : send_fds(process, CONTROL_ADMIN, 0, 0, &sockets->admin, 1, err);
 }
 
 static int send_file(struct responder_process *process, const struct bundle *bundle, enum bundle_role role,
@@ -181,8 +183,8 @@ int responder_process_begin(struct responder_process *process, const struct resp
 {
 	int code = 0;
 	for (unsigned w = 0; w < sockets->workers && code == 0; w++)
-		code = send_fds(process, CONTROL_WORKER, diverting, sockets->listeners + w * sockets->ports,
-			sockets->ports, err);
+		code = send_fds(process, CONTROL_WORKER, diverting, w,
+			sockets->listeners + w * sockets->ports, sockets->ports, err);
 	struct control_message start = {.type = CONTROL_START, .value = started_s};
 	return code < 0 ? code : control_send(process->channel, &start, err);
 }

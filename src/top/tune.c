@@ -86,7 +86,8 @@ static void tune_files(struct tuning *tuning)
 	REASON(row,
 		"the hard limit of open files of the sender and of mxmirage, each: %s connections and %s "
 		"files beside them; LimitNOFILE=%" PRIu64
-		" in the sender's unit (mxmirage raises its own soft limit)",
+		" in the sender's unit (mxmirage raises its own soft limit; each of its "
+		"listen.processes has as many)",
 		N(connections), N(FILES_BESIDE), each);
 	row = row_number(tuning, "fs.nr_open", AT_LEAST, max_u64(each, 1048576));
 	REASON(row,

@@ -139,9 +139,9 @@ static void warden_reload(struct warden *warden, bool asked)
 static void warden_announce(struct warden *warden)
 {
 	const struct conf *conf = warden->conf;
-	log_info("ready divert=%s listen=%u-%u workers=%u responder=%d control=%s",
+	log_info("ready divert=%s listen=%u-%u workers=%u processes=%u responder=%d control=%s",
 		warden_diverts(warden) ? "yes" : "no", conf->listen.port_first, conf->listen.port_last,
-		conf->listen.workers, (int)warden->responder.pid, conf->admin.socket);
+		conf->listen.workers, conf->listen.processes, (int)warden->responder.pid, conf->admin.socket);
 	sd_notifyf(0, "READY=1\nSTATUS=%s",
 		warden_diverts(warden) ? "Port 25 is diverted; nothing for it leaves this host"
 				       : "A plain sink: nothing is diverted");
@@ -184,6 +184,7 @@ static void warden_channel(evutil_socket_t fd, short what, void *arg)
 		warden_read_kernel(warden);
 		stats_kernel_reset(&warden->counts.stats);
 		escapes_reset(stats_escapes(&warden->counts.stats));
+		stats_begin_again(&warden->counts.stats, (uint64_t)time(NULL));
 		break;
 	case CONTROL_RELOAD:
 		warden_reload(warden, true);
@@ -199,7 +200,7 @@ static void warden_start_responder(struct warden *warden)
 	struct err err;
 	warden->kernel.starts++;
 	stats_kernel_write(&warden->counts.stats, &warden->kernel);
-	int code = responder_process_start(&warden->responder, warden->conf->responder.user, &err);
+	int code = responder_process_start(&warden->responder, warden->conf, &err);
 	if (code == 0) {
 		event_assign(warden->on_channel, warden->base, warden->responder.channel,
 			EV_READ | EV_PERSIST, warden_channel, warden);

@@ -33,7 +33,7 @@ static inline struct conf_block block(const char *address, uint8_t prefix)
 static inline struct ruleset *rules_of(const struct conf *conf, unsigned tables)
 {
 	static const char names[][IFNAMSIZ] = {"eth0", "br-lan"};
-	static const struct ruleset_devices devices = {names, 2};
+	static const struct ruleset_devices devices = {names, 2, NULL};
 	struct err err = {""};
 	struct ruleset *rules = ruleset_new(conf, tables, &devices, &err);
 	ck_assert_msg(rules != NULL, "%s", err.text);

@@ -131,7 +131,7 @@ END_TEST
 START_TEST(test_names_chains_of_devices)
 {
 	static const char names[][IFNAMSIZ] = {"eth0", "tun_0", "a@b\xff", "br-1.2", "eth0"};
-	static const struct ruleset_devices devices = {names, 5};
+	static const struct ruleset_devices devices = {names, 5, NULL};
 	struct conf conf = conf_default();
 	strcpy(conf.guard.devices[0], "tun_0");
 	conf.guard.device_count = 1;

@@ -159,6 +159,8 @@ START_TEST(attach_refuses_what_is_none)
 	ck_assert(stats_attach(&again, stats.memory, size));
 	ck_assert_mem_eq(&again.layout, &layout, sizeof(layout));
 	ck_assert_uint_eq(stats_since(&again), 1000);
+	stats_begin_again(&stats, 2000);
+	ck_assert_uint_eq(stats_since(&again), 2000);
 	ck_assert(!stats_attach(&again, stats.memory, size - 4096));
 	ck_assert(!stats_attach(&again, stats.memory, 10));
 	/* Of a damaged file: sizes that no computing with them comes to an end. */

@@ -41,7 +41,7 @@ class SystemdTest(unittest.TestCase):
         (directory / "doctor.service").write_text(UNIT.format(verbs=" ".join(STATES)))
         done = subprocess.run(
             ["systemd-nspawn", "-D", "/", "--volatile=yes", "--boot", "--private-network", "--register=no",
-             "--keep-unit", "--console=pipe", f"--machine=mxm-doctor-{os.getpid()}",
+             "--keep-unit", "--link-journal=no", "--console=pipe", f"--machine=mxm-doctor-{os.getpid()}",
              f"--bind-ro={directory}/doctor.service:/etc/systemd/system/doctor.service",
              f"--bind-ro={directory}/nftables.conf:/etc/nftables.conf",
              f"--bind-ro={default_binary()}:/opt/mxmirage", f"--bind={out}:/opt/out",

@@ -177,6 +177,15 @@ class ProveTest(unittest.TestCase):
         self.assertEqual(happened, {"no route"})
         self.assertEqual({c["happened"] for c in proof.of("packet socket")}, {"stopped"})
 
+    def test_no_way_out(self) -> None:
+        """Where no canary can set out, that none left proves nothing: the host may be open once its network is up."""
+        self.open_up()
+        for device in ("wan", "lan"):
+            self.lab.run(HOST, "ip", "link", "set", device, "down")
+        proof = self.prove()
+        self.assertEqual((proof.status, proof.faults()), (NOT_PROVEN, []))
+        self.assertRegex("\n".join(proof.unproven), r"(?m)^no canary could set out")
+
     def test_each_port(self) -> None:
         """Another port that is said to be diverted, and is not, is a leak."""
         file = self.mxmirage.file

@@ -1,7 +1,7 @@
 """How many connections of one source address the installed rules carry at the same time.
 
-The rules are the daemon's own, left standing by its death. Acceptors of the test's stand in for it on
-the listener ports: one process may not have so many descriptors.
+Once the daemon answers them all, in several processes, as one may not have so many descriptors. Once its rules are
+left standing by its death, and acceptors of the test's count on the listener ports what the rules do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from lab import HOST, SOURCES_V4, Lab  # noqa: E402 (found by the line above)
+from lab import HOST, SOURCES_V4, Lab, wait_until  # noqa: E402 (found by the line above)
 from mxmirage import ROOT, Mxmirage  # noqa: E402
 from oracle import Oracle  # noqa: E402
 
@@ -23,6 +23,7 @@ TOOLS = Path(os.environ.get("MXMIRAGE_BUILD", ROOT / "build")) / "tests" / "scal
 
 CONNECTIONS = 70_000
 DESTINATIONS = 250
+PROCESSES = 5
 FIRST_DESTINATION = "198.51.100.1"
 RANGE, ONE_PORT = (4025, 4032), (4025, 4025)
 # Towards one listener port a connection differs from the next in its source port alone, and conntrack
@@ -51,7 +52,6 @@ class ScaleTest(unittest.TestCase):
         self.lab = self.enterContext(Lab())
         self.oracle = Oracle(self.lab)
         self.oracle.canary()
-        self.mxmirage = Mxmirage(self.lab)
 
     def test_port_range_carries_70000(self) -> None:
         established, accepted = self.connect_through(RANGE, seconds=30)
@@ -72,9 +72,30 @@ class ScaleTest(unittest.TestCase):
         self.assertEqual(accepted["diverted"], established["established"])
         self.assertEqual(self.oracle.seen(), {}, "what found no place has left the host")
 
+    def test_several_processes_answer_70000(self) -> None:
+        mxmirage = Mxmirage(self.lab, processes=PROCESSES)
+        mxmirage.start()
+        self.assertEqual(len(mxmirage.siblings()), PROCESSES - 1)
+        connectors = self.start("scale-connectors", SOURCES_V4[0], FIRST_DESTINATION, DESTINATIONS,
+                                CONNECTIONS, 30)
+        with connectors.stdout:
+            established = json.loads(connectors.stdout.readline())
+            wait_until(lambda: mxmirage.status()["connections"]["total"] >= CONNECTIONS, 60, "all to be accepted")
+            status, destinations = mxmirage.status(), mxmirage.destinations()
+            held = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (mxmirage.responder(), *mxmirage.siblings())]
+            self.lab.stop(connectors)
+        self.assertEqual((established["first_error"], established["established"]), ("", CONNECTIONS))
+        self.assertEqual((status["connections"]["open"], status["connections"]["undiverted"]), (CONNECTIONS, 0))
+        self.assertEqual(sum(row["connections"] for row in destinations.values()), CONNECTIONS)
+        self.assertEqual(sum(1 for row in destinations.values() if row["connections"]), DESTINATIONS)
+        self.assertTrue(all(descriptors > CONNECTIONS / PROCESSES / 2 for descriptors in held), held)
+        mxmirage.wait_idle()
+        mxmirage.stop()
+        self.assertEqual(self.oracle.seen(), {})
+
     def connect_through(self, ports: tuple[int, int], seconds: float) -> tuple[dict, dict]:
         """All connections at the same time; what the client's side says of them, and the other side."""
-        self.leave_rules(ports)
+        self.leave_rules(Mxmirage(self.lab), ports)
         acceptors = self.start("scale-acceptors", *ports, CONNECTIONS)
         self.assertEqual(acceptors.stdout.readline(), "ready\n")
         connectors = self.start("scale-connectors", SOURCES_V4[0], FIRST_DESTINATION, DESTINATIONS,
@@ -87,14 +108,14 @@ class ScaleTest(unittest.TestCase):
             self.lab.stop(connectors)
         return established, accepted
 
-    def leave_rules(self, ports: tuple[int, int]) -> None:
+    def leave_rules(self, mxmirage: Mxmirage, ports: tuple[int, int]) -> None:
         """The daemon loads its rules for these ports and dies; they must stand without it."""
-        text = self.mxmirage.file.read_text()
+        text = mxmirage.file.read_text()
         changed = text.replace(f'"{RANGE[0]}-{RANGE[1]}"', f'"{ports[0]}-{ports[1]}"')
         self.assertTrue(ports == RANGE or changed != text, text)
-        self.mxmirage.file.write_text(changed)
-        self.mxmirage.start()
-        self.mxmirage.kill_both()
+        mxmirage.file.write_text(changed)
+        mxmirage.start()
+        mxmirage.kill_both()
 
     def start(self, tool: str, *argv: object) -> subprocess.Popen:
         return self.lab.start(HOST, TOOLS / tool, *argv, stdout=subprocess.PIPE, text=True)

@@ -29,7 +29,7 @@ void scene_arm(struct scene *scene, const struct ruleset_observation *observatio
 	struct err err = {""};
 	const char devices[][IFNAMSIZ] = {"out", "docker"};
 	const struct conf conf = conf_default();
-	scene->rules = ruleset_new(&conf, RULESET_ALL, &(struct ruleset_devices){devices, 2}, &err);
+	scene->rules = ruleset_new(&conf, RULESET_ALL, &(struct ruleset_devices){devices, 2, NULL}, &err);
 	ck_assert_msg(scene->rules && ruleset_observe(scene->rules, observation, &err) == 0, "%s", err.text);
 	scene->guard = guard_new(-1, &err);
 	ck_assert_msg(scene->guard && guard_arm(scene->guard, scene->rules, &err) == 0, "%s", err.text);

@@ -222,13 +222,16 @@ static void in_fresh_netns_is_owned(void)
 	guard_free(guard);
 }
 
-static struct ruleset *rules_for(const char *names)
+/* The first device has this number, the next ones those behind it. */
+static struct ruleset *rules_for_since(const char *names, unsigned first)
 {
 	char list[8][IFNAMSIZ] = {""};
-	struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])list, 0};
+	unsigned since[8];
+	struct ruleset_devices devices = {(const char(*)[IFNAMSIZ])list, 0, since};
 	for (const char *from = names; *from; devices.count++) {
 		size_t len = strcspn(from, " ");
 		memcpy(list[devices.count], from, len);
+		since[devices.count] = first + (unsigned)devices.count;
 		from += len + strspn(from + len, " ");
 	}
 	struct conf conf = conf_default();
@@ -236,6 +239,11 @@ static struct ruleset *rules_for(const char *names)
 	struct ruleset *rules = ruleset_new(&conf, RULESET_ALL, &devices, &err);
 	ck_assert_ptr_nonnull(rules);
 	return rules;
+}
+
+static struct ruleset *rules_for(const char *names)
+{
+	return rules_for_since(names, 1);
 }
 
 /* From each set of devices to the next. */
@@ -260,6 +268,24 @@ static void in_fresh_netns_follows_devices(void)
 	assert_verified(guard, none);
 	ruleset_free(stands);
 	ruleset_free(none);
+	guard_free(guard);
+}
+
+/* Another device of the same name, between two readings: older kernels took the chain away with the former. */
+static void in_fresh_netns_follows_a_namesake(void)
+{
+	struct guard *guard = guard_open();
+	struct err err = {""};
+	shell("ip link add d0 type bridge; ip link add d1 type bridge");
+	struct ruleset *stands = rules_for_since("d0 d1", 1), *other = rules_for_since("d0 d1", 2);
+	arm(guard, stands);
+	shell("ip link del d0; ip link add d0 type bridge;"
+	      " nft 'flush chain netdev mxmirage_static dev_d0; delete chain netdev mxmirage_static dev_d0'");
+	ck_assert_int_eq(guard_verify(guard, other, &err), -EPROTO);
+	ck_assert_msg(guard_follow(guard, stands, other, &err) == 0, "%s", err.text);
+	assert_verified(guard, other);
+	ruleset_free(stands);
+	ruleset_free(other);
 	guard_free(guard);
 }
 
@@ -505,6 +531,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_adopts_a_plain_table,
 	in_fresh_netns_is_owned,
 	in_fresh_netns_follows_devices,
+	in_fresh_netns_follows_a_namesake,
 	in_fresh_netns_shares_an_inherited_socket,
 	in_fresh_netns_finds_each_change,
 	in_fresh_netns_names_what_is_refused,

@@ -23,6 +23,9 @@
 #define TARGET_MAC "\x02\0\0\0\0\xa2"
 #define BOTH_MACS  TARGET_MAC SOURCE_MAC
 #define TAG        "\x81\0\0\7"
+/* Tags whose priority reads as a version of IP. */
+#define TAG_AS_IP4 "\x81\0\x40\7"
+#define TAG_AS_IP6 "\x81\0\x60\7"
 
 /* 192.0.2.1 to 198.51.100.1, total length and fragment offset as given, protocol TCP. */
 #define IP4(first, len, fragment) first "\0\0" len "\x4d\x58" fragment "\x40\6\0\0\xc0\0\2\1\xc6\x33\x64\1"
@@ -30,11 +33,14 @@
 #define IP6(len, next)          \
 	"\x60\0\0\0\0" len next \
 	"\x40\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\1\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1"
-#define SYN(port)   "\x30\x39" port "\0\0\0\1\0\0\0\0\x50\2\xff\xff\0\0\0\0"
-#define OPTIONS     "\1\1\1\1" /* no operation, four times */
-#define SMTP        "\0\x19"
-#define DISCARD     "\0\x09"
-#define OFFSET_NONE "\0\0"
+#define SYN(port)                   "\x30\x39" port "\0\0\0\1\0\0\0\0\x50\2\xff\xff\0\0\0\0"
+#define OPTIONS                     "\1\1\1\1" /* no operation, four times */
+#define TCP(source, port, seq, ack) source port seq ack "\x50\2\xff\xff\0\0\0\0"
+/* From a source of the sender's choice, to 2001:db8::1. */
+#define IP6_FROM(source, len) "\x60\0\0\0\0" len "\6\x40" source "\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1"
+#define SMTP                  "\0\x19"
+#define DISCARD               "\0\x09"
+#define OFFSET_NONE           "\0\0"
 
 struct frame {
 	const char *what;
@@ -117,6 +123,36 @@ static const struct frame frames[] = {
 							   "\x83\0\0\0\0\0\0\0"),
 };
 
+/*
+ * Each says that it is what it is not, so that an address of ours stands where the destination would: with
+ * 192.0.2.0/24, 2001:db8:a::/48 and fd00::/8 excluded.
+ */
+static const struct frame frames_excluded[] = {
+	FRAME("tagged IPv4 said to be IPv4", true, ETH_P_IP,
+		BOTH_MACS TAG_AS_IP4 "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("IPv4 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS "\x08\0" IP4("\x45", "\x28", OFFSET_NONE)
+			TCP("\x30\x39", SMTP, "\x20\1\r\xb8", "\0\x0a\0\0")),
+	FRAME("IPv6 said to be IPv4", true, ETH_P_IP,
+		BOTH_MACS "\x86\xdd" IP6_FROM("\x20\1\r\xb8\0\x0a\0\0\xc0\0\2\1\0\0\0\1", "\x14") SYN(SMTP)),
+	FRAME("tagged IPv4 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS TAG_AS_IP6 "\x08\0" IP4("\x45", "\x28", OFFSET_NONE)
+			TCP("\xfd\0", SMTP, "\0\0\0\1", "\0\0\0\0")),
+	FRAME("tagged IPv6 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS TAG_AS_IP6 "\x86\xdd" IP6_FROM("\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\xfd\0\0\1", "\x14")
+			SYN(SMTP)),
+	FRAME("tagged, to an excluded one", true, 0,
+		BOTH_MACS TAG "\x08\0"
+			      "\x45\0\0\x28\x4d\x58\0\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2" SYN(SMTP)),
+	FRAME("to an excluded one", false, ETH_P_IP,
+		BOTH_MACS "\x08\0"
+			  "\x45\0\0\x28\x4d\x58\0\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2" SYN(SMTP)),
+	FRAME("to an excluded one, IPv6", false, ETH_P_IPV6,
+		BOTH_MACS "\x86\xdd"
+			  "\x60\0\0\0\0\x14\6\x40\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\1"
+			  "\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\2" SYN(SMTP)),
+};
+
 /* A socket that sees what arrives at the internet's end of the wire. */
 static int witness_open(const struct internet *world)
 {
@@ -177,40 +213,59 @@ static uint64_t dropped(struct guard *guard)
 	return counts.counters[RULESET_DROPPED_EGRESS].packets;
 }
 
-static void assert_all_seen(int witness, bool bypass)
+static void assert_all_seen(int witness, bool bypass, const struct frame *all, size_t count)
 {
-	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
-		send_frame(&frames[i], bypass);
-		ck_assert_msg(witness_saw(witness, &frames[i]), "canary: %s was not seen", frames[i].what);
+	for (size_t i = 0; i < count; i++) {
+		send_frame(&all[i], bypass);
+		ck_assert_msg(witness_saw(witness, &all[i]), "canary: %s was not seen", all[i].what);
 	}
 }
 
-START_TEST(test_frames)
+/* Seen, stopped and counted once the rules stand, seen again without them. */
+static void assert_frames(const struct conf *conf, bool bypass, const struct frame *all, size_t count)
 {
-	bool bypass = _i;
 	struct internet world;
 	netns_fresh();
 	internet_make(&world);
 	int witness = witness_open(&world);
-	assert_all_seen(witness, bypass);
+	assert_all_seen(witness, bypass, all, count);
 
-	struct conf conf = conf_default();
 	struct err err = {""};
 	struct guard *guard = guard_new(-1, &err);
-	struct ruleset *rules = links_ruleset_now(&conf, RULESET_OWNED, &err);
+	struct ruleset *rules = links_ruleset_now(conf, RULESET_OWNED, &err);
 	ck_assert_msg(rules && guard_arm(guard, rules, &err) == 0, "%s", err.text);
-	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		uint64_t before = dropped(guard);
-		send_frame(&frames[i], bypass);
-		ck_assert_msg(witness_saw(witness, &frames[i]) != frames[i].stopped, "%s", frames[i].what);
-		ck_assert_msg(dropped(guard) - before == frames[i].stopped, "%s: counted %llu",
-			frames[i].what, (unsigned long long)(dropped(guard) - before));
+		send_frame(&all[i], bypass);
+		ck_assert_msg(witness_saw(witness, &all[i]) != all[i].stopped, "%s", all[i].what);
+		ck_assert_msg(dropped(guard) - before == all[i].stopped, "%s: counted %llu", all[i].what,
+			(unsigned long long)(dropped(guard) - before));
 	}
 	ck_assert_int_eq(guard_disarm(guard, &err), 0);
-	assert_all_seen(witness, bypass);
+	assert_all_seen(witness, bypass, all, count);
 	ruleset_free(rules);
 	guard_free(guard);
 	close(witness);
+}
+
+START_TEST(test_frames)
+{
+	struct conf conf = conf_default();
+	assert_frames(&conf, _i, frames, sizeof(frames) / sizeof(frames[0]));
+}
+END_TEST
+
+START_TEST(test_frames_excluded)
+{
+	struct conf conf = conf_default();
+	struct conf_block lan[] = {
+		{AF_INET, 24, {192, 0, 2}},
+		{AF_INET6, 48, {0x20, 1, 0x0d, 0xb8, 0, 0x0a}},
+		{AF_INET6, 8, {0xfd}},
+	};
+	conf.divert.exclude = lan;
+	conf.divert.exclude_count = sizeof(lan) / sizeof(lan[0]);
+	assert_frames(&conf, _i, frames_excluded, sizeof(frames_excluded) / sizeof(frames_excluded[0]));
 }
 END_TEST
 
@@ -220,6 +275,7 @@ int main(void)
 	TCase *cases = tcase_create("guard_frames");
 	tcase_set_timeout(cases, 60);
 	tcase_add_loop_test(cases, test_frames, 0, 2);
+	tcase_add_loop_test(cases, test_frames_excluded, 0, 2);
 	suite_add_tcase(suite, cases);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -1,9 +1,11 @@
 #include "links.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/rules.h"
 #include "netns.h"
@@ -63,6 +65,60 @@ START_TEST(test_follows)
 }
 END_TEST
 
+static unsigned since(const struct links *links, const char *name)
+{
+	for (size_t i = 0; i < links->count; i++)
+		if (strcmp(links->devices[i].name, name) == 0)
+			return links->devices[i].since;
+	return 0;
+}
+
+/* A device that goes and comes again, even with the number that the kernel gave the former, is another one. */
+START_TEST(test_tells_a_device_from_its_namesake)
+{
+	struct links links = open_in_fresh_netns();
+	unsigned eth0 = since(&links, "eth0"), eth1 = since(&links, "eth1");
+	ck_assert(eth0 != 0 && eth1 != 0 && eth0 != eth1);
+	shell("ip link set eth1 up");
+	assert_change(&links, 0, "eth0 eth1");
+	ck_assert_uint_eq(since(&links, "eth1"), eth1);
+	pid_t elsewhere = netns_peer();
+	shell("ip link set eth0 netns %d; nsenter -t %d -n ip link set eth0 netns %d", elsewhere, elsewhere,
+		getpid());
+	assert_change(&links, 1, "eth0 eth1");
+	ck_assert_uint_ne(since(&links, "eth0"), eth0);
+	ck_assert_uint_eq(since(&links, "eth1"), eth1);
+	eth0 = since(&links, "eth0");
+	shell("ip link set eth0 name x; ip link set eth1 name eth0; ip link set x name eth1");
+	assert_change(&links, 1, "eth0 eth1");
+	ck_assert(since(&links, "eth0") != eth0 && since(&links, "eth1") != eth1);
+	links_close(&links);
+}
+END_TEST
+
+/* What cannot be read leaves the devices as they were; as soon as it can be, they are as they are. */
+START_TEST(test_is_behind_and_catches_up)
+{
+	struct links links = open_in_fresh_netns();
+	int fd = links_fd(&links), kept = dup(fd), other = open("/dev/null", O_RDONLY);
+	struct err err = {""};
+	ck_assert(kept >= 0 && other >= 0 && dup2(other, fd) == fd);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_lt(links_read(&links, &err), 0);
+		ck_assert(links.stale);
+		assert_devices(&links, "eth0 eth1");
+	}
+	ck_assert_int_eq(dup2(kept, fd), fd);
+	shell("ip link add br0 type bridge; ip link del eth0");
+	assert_change(&links, 1, "br0");
+	ck_assert(!links.stale);
+	assert_change(&links, 0, "br0");
+	close(kept);
+	close(other);
+	links_close(&links);
+}
+END_TEST
+
 /* More is reported than the socket can hold: then what there is is read anew. */
 START_TEST(test_loses_nothing)
 {
@@ -106,6 +162,8 @@ int main(void)
 	TCase *cases = tcase_create("links");
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, test_follows);
+	tcase_add_test(cases, test_tells_a_device_from_its_namesake);
+	tcase_add_test(cases, test_is_behind_and_catches_up);
 	tcase_add_test(cases, test_loses_nothing);
 	tcase_add_test(cases, test_makes_rules);
 	suite_add_tcase(suite, cases);

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def show(world: World, *argv: str, lines: int = 60) -> None:
     heading(f"mxmirage {' '.join(argv)}")
     done = world.mxmirage.command(*argv)
     shown = (done.stdout + done.stderr).rstrip().splitlines()
-    print("\n".join(shown[:lines]))
+    width = shutil.get_terminal_size((120, 24)).columns
+    print("\n".join(line if len(line) <= width else f"{line[:width - 1]}…" for line in shown[:lines]))
     if len(shown) > lines:
         print(f"… and {len(shown) - lines} lines more")
     if done.returncode != 0:
@@ -118,8 +120,8 @@ def report(world: World) -> None:
     describe(world)
     result = send(world)
     world.mxmirage.wait_idle()
-    for verb in ("status", "providers", "domains", "destinations"):
-        show(world, verb)
+    for argv in (("status",), ("providers",), ("domains",), ("destinations", "-n", "8")):
+        show(world, *argv)
     show(world, "explain", f"someone@{HOSTED}", "--from", SOURCES_V4[0], lines=24)
     witness(world)
     counted = world.mxmirage.status()

@@ -80,7 +80,7 @@ class Machine:
                 ["setpriv", "--pdeathsig", "KILL", "sh", "-c", f'{enter}; exec "$@"', "sh", *self._command(
                     "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                     "--directory", self.directory / "root", "--machine", f"mxm-{os.getpid()}",
-                    "--resolv-conf=off", "--timezone=off", "--capability=CAP_NET_ADMIN",
+                    "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--capability=CAP_NET_ADMIN",
                     "--network-namespace-path", f"/run/netns/{self._lab.name(HOST)}")],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True)
         self._lab.adopt(self._process)

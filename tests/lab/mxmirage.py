@@ -21,7 +21,8 @@ exclude = {exclude}
 
 [listen]
 ports = "4025-4032"
-workers = 2
+workers = {workers}
+processes = {processes}
 
 [admin]
 socket = "{socket}"
@@ -41,7 +42,8 @@ def default_binary() -> Path:
 
 
 class Mxmirage:
-    def __init__(self, lab: Lab, binary: Path | None = None, mode: str = "sink", more: str = "") -> None:
+    def __init__(self, lab: Lab, binary: Path | None = None, mode: str = "sink", more: str = "",
+                 processes: int = 1) -> None:
         self._lab = lab
         self.binary = binary or default_binary()
         if not os.access(self.binary, os.X_OK):
@@ -52,6 +54,7 @@ class Mxmirage:
         self.socket = self.directory / "control.sock"
         self.log_file = self.directory / "log"
         self.process: subprocess.Popen | None = None
+        self._processes = processes
         self.configure(mode=mode, more=more)
 
     def configure(self, *exclude: str, mode: str = "sink", more: str = "") -> None:
@@ -59,6 +62,7 @@ class Mxmirage:
         goes on in [answer], further tables included."""
         self.file.write_text(CONFIGURATION.format(
             directory=self.directory, socket=self.socket, mode=mode, more=more,
+            workers=max(2, self._processes), processes=self._processes,
             exclude=json.dumps(exclude or zones.LAN_EXCLUDE)))
 
     def start(self, seconds: float = 20) -> None:
@@ -130,6 +134,11 @@ class Mxmirage:
         if len(pids) > 1:
             raise LabError(f"the warden has more than one child: {pids}")
         return pids[0] if pids else None
+
+    def siblings(self) -> list[int]:
+        """The responder's further processes."""
+        responder = self.responder()
+        return [int(pid) for pid in Path(f"/proc/{responder}/task/{responder}/children").read_text().split()]
 
     def pile_up(self, seconds: float, thaw_seconds: float) -> None:
         """Stops the responder for a while, then lets it run for a moment: a crowd of sessions has begun

@@ -15,13 +15,14 @@ from postfix import Postfix
 
 
 class World:
-    """Context manager. mode and more are for Mxmirage.configure()."""
+    """Context manager. mode and more are for Mxmirage.configure(), processes are the responder's."""
 
     def __init__(self, binary: Path | None = None, with_postfix: bool = True, mode: str = "sink",
-                 more: str = "") -> None:
+                 more: str = "", processes: int = 1) -> None:
         self._binary = binary
         self._mode = mode
         self._more = more
+        self._processes = processes
         self._with_postfix = with_postfix
         self._stack = ExitStack()
 
@@ -31,7 +32,7 @@ class World:
             self.nameserver = start_nameserver(self.lab)
             self.oracle = Oracle(self.lab)
             self.oracle.canary()
-            self.mxmirage = Mxmirage(self.lab, self._binary, self._mode, self._more)
+            self.mxmirage = Mxmirage(self.lab, self._binary, self._mode, self._more, self._processes)
             self.mxmirage.start()
             stack.callback(self.mxmirage.stop)
             self._spool = self.lab.directory / "lan"

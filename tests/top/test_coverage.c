@@ -296,7 +296,8 @@ START_TEST(a_real_senders_rules_are_exercised)
 	ck_assert_uint_eq(shaping.pattern_count, 55);
 	for (size_t i = 0; i < COUNT(wanted); i++) {
 		struct reply_source source;
-		ck_assert_msg(reply_source_init(&source, wanted[i].responses, &err) == 0, "%s", err.text);
+		ck_assert_msg(reply_source_init(&source, "/dev/null", wanted[i].responses, &err) == 0, "%s",
+			err.text);
 		struct coverage *coverage = coverage_new(&shaping, source.set, source.corpus, &err);
 		ck_assert_msg(coverage != NULL, "%s", err.text);
 		if (!wanted[i].responses)
