@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import plot
-from rows import DIVERTED, PEER, RAW, SINK, SMART, SOURCE
+from rows import DIVERTED, NO_BOUND, PEER, RAW, SINK, SMART, SOURCE
 from sinks import CLIENT_CPU, SINK_CPU
 
 WIDTHS = (60, 9, 31, 31, 31, 24)
@@ -71,8 +71,10 @@ def spread(values: list[float]) -> str:
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
-def verdict(held: bool) -> str:
-    return "holds" if held else "DOES NOT HOLD"
+def verdict(claim: ClaimResult) -> str:
+    if claim.bound == NO_BOUND:
+        return ""
+    return "holds" if claim.held else "DOES NOT HOLD"
 
 
 def cost(runs: list[dict]) -> str:
@@ -106,7 +108,7 @@ def print_row(row: RowResult) -> None:
 def print_targets(results: Results) -> None:
     print("\nTargets")
     for claim in results.claims:
-        print(f"  {claim.text:<72} {spread(claim.seen):<24} {claim.bound:<14} {verdict(claim.held)}")
+        print(f"  {claim.text:<82} {spread(claim.seen):<24} {claim.bound:<14} {verdict(claim)}")
     hour = per_hour(results)
     if hour:
         print("\n" + hour)
@@ -166,7 +168,7 @@ def markdown(results: Results, args: argparse.Namespace) -> str:
             machine() + ". " + method(args), "",
             "![CPU time per message](performance.svg)", "", "## Targets", "",
             "| | seen | target | |", "|---|---|---|---|"]
-    text += [f"| {c.text} | {spread(c.seen)} | {c.bound} | {verdict(c.held)} |" for c in results.claims]
+    text += [f"| {c.text} | {spread(c.seen)} | {c.bound} | {verdict(c)} |" for c in results.claims]
     text += ["", per_hour(results), "", "## Everything", "",
              "| | raw | smtp-sink | sink mode | smart mode (diverted) | ratio |", "|---|---|---|---|---|---|"]
     text += ["| " + " | ".join(cells(row)) + " |" for row in results.rows]
