@@ -73,6 +73,8 @@ class Bench:
         if not self.chosen(title):
             return
         claim = rows.SOURCE_CLAIM
+        # It keeps its connections: few messages each would measure how they are set up.
+        messages = max(messages, rows.SOURCE_MESSAGES_EACH * connections)
         try:
             taken = [[measure.source(self.takers[name], connections, 102400, messages) for name in (PEER, SINK)]
                      for _ in range(runs)]

@@ -110,6 +110,7 @@ CLIENT_CLAIMS = [
 ]
 SOURCE_CLAIM = Claim("CPU per 100 KB message through smtp-source, {} connections", SINK, PEER, at_most=0.10)
 SOURCE_CONNECTIONS = (1, 20, 200)
+SOURCE_MESSAGES_EACH = 40
 IDLE_CLAIM = Claim("1 KB messages a second of 20 beside {:,} idle, of those without", SINK, "without idle",
                    at_least=0.90, figure="rate")
 MEMORY_AT_MOST = 512  # bytes of user memory an idle connection
