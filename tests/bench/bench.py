@@ -142,7 +142,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", default=str(ROOT / "build"), help="where mxmirage and the tools were built")
-    parser.add_argument("--runs", type=int, default=7, help="of each sink in each row with a target (7)")
+    parser.add_argument("--runs", type=int, default=5, help="of each sink in each row with a target (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="measured in each of these runs (1)")
     parser.add_argument("--quick", action="store_true", help="few rows, 2 runs of 0.4 s: a first look")
     parser.add_argument("--targets", action="store_true",
