@@ -11,6 +11,8 @@
 #define DRAIN_NS UINT64_C(60000000000) /* for what is under way at the end: as long as for the end of data */
 /* At the same time: more would overflow the target's backlog, and wait until their SYNs are repeated. */
 #define CONNECTING_MAX 256
+/* Of the throttle: those that wait begin together. A timer for each message would cost several times the message. */
+#define TURN_NS UINT64_C(2000000)
 
 static void read_clock(struct sender *sender)
 {
@@ -37,6 +39,15 @@ void sender_open_fresh(struct sender *sender)
 		connection_open(&sender->connections[sender->fresh++]);
 }
 
+static void wait_for_turn(struct sender *sender, uint64_t wait_ns)
+{
+	if (wait_ns < TURN_NS)
+		wait_ns = TURN_NS;
+	const struct timeval wait = {
+		(time_t)(wait_ns / 1000000000), (suseconds_t)(wait_ns % 1000000000 / 1000 + 1)};
+	event_add(sender->turn, &wait);
+}
+
 bool sender_may_begin(struct sender *sender, struct connection *connection)
 {
 	uint64_t wait_ns = sender->queue ? 1 : throttle_take(&sender->throttle, 1, campaign_clock());
@@ -47,11 +58,8 @@ bool sender_may_begin(struct sender *sender, struct connection *connection)
 	bool first = !sender->queue;
 	*sender->queue_end = connection;
 	sender->queue_end = &connection->next;
-	if (first) {
-		const struct timeval wait = {
-			(time_t)(wait_ns / 1000000000), (suseconds_t)(wait_ns % 1000000000 / 1000 + 1)};
-		event_add(sender->turn, &wait);
-	}
+	if (first)
+		wait_for_turn(sender, wait_ns);
 	return false;
 }
 
@@ -67,9 +75,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 					   ? throttle_take(&sender->throttle, 1, campaign_clock())
 					   : 0;
 		if (wait_ns) {
-			const struct timeval wait = {(time_t)(wait_ns / 1000000000),
-				(suseconds_t)(wait_ns % 1000000000 / 1000 + 1)};
-			event_add(sender->turn, &wait);
+			wait_for_turn(sender, wait_ns);
 			return;
 		}
 		sender->queue = first->next;

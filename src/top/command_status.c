@@ -31,6 +31,19 @@ static const struct {
 	{"undiverted_refused", "attempts to reach the listener ports directly, refused", false},
 };
 
+/* What else happened, where it did. */
+static const struct {
+	const char *group, *key, *title, *meaning;
+} oddities[] = {
+	{"messages", "aborted", "aborted", "connection lost before the end of data"},
+	{"messages", "limited", "limited",
+		"replies for a limit that a sender passed: `mxmirage explain` lists them"},
+	{"recipients", "mx_mismatch", "not served",
+		"recipients refused: no MX of theirs is where the connection went (answer.mx_mismatch)"},
+	{"dns", "failed", "no DNS", "questions without an answer: provider default spoke"},
+	{"connections", "timed_out", "timed out", "connections closed: their sender was silent for too long"},
+};
+
 static const char *guard_words(const json_t *status)
 {
 	if (!yes(status, "guard", "diverting"))
@@ -80,9 +93,12 @@ static void print(const json_t *status)
 			text_number(number(status, groups[i], "tempfail")).chars,
 			text_number(number(status, groups[i], "permfail")).chars);
 	printf("%-12s %15s\n", "bytes", text_bytes(number(status, "messages", "bytes")).chars);
-	if (number(status, "messages", "aborted") > 0)
-		printf("%-12s %15s  connection lost before the end of data\n", "aborted",
-			text_number(number(status, "messages", "aborted")).chars);
+	for (size_t i = 0; i < sizeof(oddities) / sizeof(oddities[0]); i++) {
+		uint64_t count = number(status, oddities[i].group, oddities[i].key);
+		if (count > 0)
+			printf("%-12s %15s  %s\n", oddities[i].title, text_number(count).chars,
+				oddities[i].meaning);
+	}
 	uint64_t starts = number(status, "responder", "starts");
 	if (starts > 1)
 		printf("\nThe responder was started %s times; what it had counted was kept.\n",

@@ -24,8 +24,10 @@ static void sender_text(const json_t *row, char *to, size_t size)
 		return;
 	}
 	const struct passwd *user = getpwuid((uid_t)json_integer_value(uid));
-	int len = snprintf(to, size, "%s (uid %lld%s%s", words(row, "process", "unknown process"),
-		(long long)json_integer_value(uid), user ? " " : "", user ? user->pw_name : "");
+	/* A process that is not to be seen, or that is gone, may still be known by its service. */
+	const char *name = words(row, "process", words(row, "cgroup", "unknown process"));
+	int len = snprintf(to, size, "%s (uid %lld%s%s", name, (long long)json_integer_value(uid),
+		user ? " " : "", user ? user->pw_name : "");
 	if (json_is_integer(pid) && len > 0 && (size_t)len < size)
 		len += snprintf(
 			to + len, size - (size_t)len, ", pid %lld", (long long)json_integer_value(pid));
@@ -48,12 +50,15 @@ void escapes_text(const json_t *status)
 	printf("%12s  %-11s  %-40s  %s\n", "packets", "path", "sender", "to");
 	for (size_t i = 0; i < count && i < SHOWN; i++) {
 		const json_t *row = json_array_get(escapes, i);
-		char sender[160];
+		char sender[160], port[24] = "";
+		uint16_t number = (uint16_t)json_integer_value(json_object_get(row, "port"));
 		sender_text(row, sender, sizeof(sender));
-		printf("%12s  %-11s  %-40s  %s port %lld by %s\n",
+		/* A fragment has none, and several have several. */
+		if (number > 0)
+			snprintf(port, sizeof(port), " port %u", number);
+		printf("%12s  %-11s  %-40s  %s%s by %s\n",
 			text_number((uint64_t)json_integer_value(json_object_get(row, "packets"))).chars,
-			words(row, "path", ""), sender, words(row, "to", "several"),
-			(long long)json_integer_value(json_object_get(row, "port")),
+			words(row, "path", ""), sender, words(row, "to", "several"), port,
 			words(row, "device", "?"));
 	}
 	if (count > SHOWN)

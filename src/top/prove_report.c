@@ -96,6 +96,9 @@ static void verdict_print(const struct proof *proof, FILE *to)
 	case PROOF_LEAK:
 		fprintf(to, "LEAK: %s of %s canaries left this host\n", text_number(left).chars,
 			text_number(sent).chars);
+		fprintf(to,
+			"`mxmirage guard status` says whether the guard stands, `mxmirage guard arm` raises "
+			"it, `mxmirage doctor` looks for what is in its way\n");
 	}
 }
 
@@ -116,6 +119,9 @@ int prove_report_print(const struct proof *proof, FILE *to, unsigned width)
 		fprintf(to, "not tested: %s\n", proof->untested[i]);
 	for (size_t i = 0; i < proof->unproven_count; i++)
 		fprintf(to, "unproven: %s\n", proof->unproven[i]);
+	if (proof_verdict(proof) != PROOF_LEAK)
+		fprintf(to, "what was stopped of them counts in `mxmirage status`, as attempts to get out; "
+			    "`mxmirage reset` forgets it\n");
 	verdict_print(proof, to);
 	return code;
 }

@@ -275,7 +275,8 @@ static void warden_stop(evutil_socket_t fd, short what, void *arg)
 	if (warden->stopping)
 		return;
 	warden->stopping = true;
-	sd_notify(0, "STOPPING=1");
+	/* What was true no longer is, and would be shown of the stopped service. */
+	sd_notify(0, "STOPPING=1\nSTATUS=");
 	if (warden->responder.pid <= 0) {
 		event_base_loopbreak(warden->base);
 		return;
@@ -381,6 +382,7 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
+	privilege_precede();
 	int code = privilege_confine(&err);
 	if (code == 0)
 		code = warden_begin(&warden, &err);

@@ -170,6 +170,8 @@ class SystemdTest(unittest.TestCase):
             for of in ("CapInh", "CapBnd", "CapAmb"):
                 self.assertEqual(int(status[of], 16), 0, f"{name}: {of}")
             self.assertEqual(status["Seccomp"], "2", name)
+        # The warden runs ahead of what loads the host, and the responder does not.
+        self.assertEqual((os.getpriority(os.PRIO_PROCESS, warden), os.getpriority(os.PRIO_PROCESS, responder)), (-15, 0))
 
     def test_removed_leaves_the_static_wall(self) -> None:
         """The one that stands for itself: of another file than the unit's."""
@@ -203,6 +205,15 @@ class SystemdTest(unittest.TestCase):
         exposure = re.search(r"Overall exposure level for mxmirage.service: ([\d.]+)", said)
         self.assertIsNotNone(exposure, said)
         self.assertLessEqual(float(exposure[1]), EXPOSURE_MAX)
+
+    def test_removed_opens_as_it_says(self) -> None:
+        """Also the static wall that somebody raised beside it."""
+        self.start()
+        self.machine.run("mxmirage", "guard", "arm", "--static")
+        said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
+        self.machine.run("sh", "-c", "\n".join(re.findall(r"^ {4}(.+)$", said, re.MULTILINE)), check=False)
+        self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "", "what the removal says does not open")
+        self.machine.install()
 
     def test_removed_stays_shut(self) -> None:
         self.start()

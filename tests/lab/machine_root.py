@@ -79,11 +79,17 @@ def _make(root: Path, packages: list[str]) -> None:
     shutil.rmtree(half, ignore_errors=True)
     for old in sorted(root.parent.glob("?" * len(root.name)), key=lambda path: path.stat().st_mtime)[:-KEEP]:
         shutil.rmtree(old)
-    _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
+    _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", *apt_proxy(),
          # None of them is to be found at work but when a test asks for it.
          "--customize-hook=chroot \"$1\" systemctl disable --quiet nftables.service firewalld.service ufw.service",
          SUITE, half, MIRROR)
     half.rename(root)
+
+
+def apt_proxy() -> list[str]:
+    """For mmdebstrap, whose apt reads nothing of this host's configuration: the proxy by which packages come here."""
+    proxy = _run("apt-config", "dump", "--no-empty", "--format", "%v", "Acquire::http::Proxy").strip()
+    return [f'--aptopt=Acquire::http::Proxy "{proxy}"'] if proxy else []
 
 
 def _run(*argv: object) -> str:

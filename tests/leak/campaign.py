@@ -40,15 +40,19 @@ class Result:
     capture: str = ""  # the file with the frames, where something arrived
     notes: list[str] = field(default_factory=list)  # what this machine could not show
     figures: dict[str, float] = field(default_factory=dict)  # further measures: the table shows the worst of each
+    # Where the runs go through points in turn: which this one has had, and how many there are, by way.
+    covered: set[tuple] = field(default_factory=set)
+    points: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Scenario:
     number: int  # as in the list of the campaign
     name: str
-    function: Callable[[Any, random.Random], Result]
+    function: Callable[[Any, Draws], Result]
     chunk: int = 25  # runs that share a world
     seconds_max: int = 60  # a run that takes longer is void
+    turns: int = 0  # so many runs go through all points: a campaign of as many must have had them all
 
 
 @dataclass
@@ -68,6 +72,13 @@ class Outcome:
         return sum(self.result.arrived.values()) if self.result else 0
 
 
-def generator(seed: int, stage: str, number: int, run: int) -> random.Random:
-    """The same run draws the same whatever else is run beside it."""
-    return random.Random(f"{seed} {stage} {number} {run}")
+class Draws(random.Random):
+    """What a run draws: the same whatever else is run beside it."""
+
+    turn: int  # goes up by one from run to run: for what is gone through in order
+
+
+def generator(seed: int, stage: str, number: int, run: int) -> Draws:
+    draws = Draws(f"{seed} {stage} {number} {run}")
+    draws.turn = seed + run
+    return draws

@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from machine_root import apt_proxy
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build-guest"
 MIRROR = "http://deb.debian.org/debian"
@@ -111,7 +113,7 @@ def _bootstrap(kernel: Kernel, packages: tuple[str, ...], root: Path) -> None:
     _run("mmdebstrap", "--mode=root", "--variant=apt", "--quiet", "--aptopt=Acquire::Languages \"none\"",
          "--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=path-exclude=/usr/share/doc/*",
          "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-         f"--include={','.join((*packages, kernel.package))}", f"--essential-hook={seeds}",
+         f"--include={','.join((*packages, kernel.package))}", f"--essential-hook={seeds}", *apt_proxy(),
          "bookworm", str(making), *SOURCES, *((BACKPORTS,) if kernel.backports else ()), seconds=900)
     making.rename(root)
 

@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from types import ModuleType
 
@@ -57,20 +58,24 @@ def chosen(words: list[str], stages: dict[str, ModuleType]) -> list[tuple[str, S
     return picked
 
 
-def run_task(task: Task, module: ModuleType, seed: int, outcomes: multiprocessing.Queue) -> None:
+def run_task(task: Task, module: ModuleType, seed: int, outcomes: multiprocessing.Queue, stop: Event) -> None:
     scenario = next(s for s in module.SCENARIOS if s.number == task.number)
     left = iter(task.runs)
     run = next(left, None)
-    while run is not None:  # a world that broke is made anew
+    while run is not None and not stop.is_set():  # a world that broke is made anew
         try:
             with module.world() as world:
                 while run is not None:
                     outcome = run_once(scenario, task.stage, world, seed, run)
+                    if stop.is_set():  # it was cut off
+                        return
                     outcomes.put(outcome)
                     run = next(left, None)
                     if outcome.void:
                         break
         except Exception:  # noqa: BLE001 (whatever it was: the run is void, and the text says so)
+            if stop.is_set():
+                return
             outcomes.put(Outcome(task.stage, task.number, run if run is not None else task.runs[-1], 0,
                                  void=f"the world broke:\n{traceback.format_exc()}"))
             run = next(left, None)
@@ -99,47 +104,69 @@ def _too_long(*_: object) -> None:
     raise TimeoutError("the run takes too long")
 
 
-def work(tasks: multiprocessing.Queue, seed: int, outcomes: multiprocessing.Queue) -> None:
-    """A worker: a lab's namespaces are named by its process."""
-    while task := tasks.get():
-        run_task(task, load(task.stage), seed, outcomes)
-    outcomes.put(None)
+def work(tasks: multiprocessing.Queue, seed: int, outcomes: multiprocessing.Queue, stop: Event) -> None:
+    """A worker: a lab's namespaces are named by its process. What the terminal sends is for the campaign to judge."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    while not stop.is_set() and (task := tasks.get()):
+        run_task(task, load(task.stage), seed, outcomes, stop)
 
 
-def run_tasks(tasks: list[Task], jobs: int, seed: int, show: Callable[[Outcome], None]) -> list[Outcome]:
-    todo, done = multiprocessing.Queue(), multiprocessing.Queue()
-    workers = [multiprocessing.Process(target=work, args=(todo, seed, done)) for _ in range(jobs)]
+class Interruption:
+    """Context manager: true once the campaign has been asked to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.asked
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+def run_tasks(tasks: list[Task], jobs: int, seed: int, show: Callable[[Outcome], None],
+              interruption: Interruption) -> list[Outcome]:
+    todo, done, stop = multiprocessing.Queue(), multiprocessing.Queue(), multiprocessing.Event()
+    workers = [multiprocessing.Process(target=work, args=(todo, seed, done, stop)) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     for task in [*tasks, *[None] * jobs]:
         todo.put(task)
-    outcomes, ended = [], 0
-    while ended < jobs:
+    outcomes = []
+    while True:
+        if interruption and not stop.is_set():
+            print("leak: ends here, and takes down what it has made", file=sys.stderr, flush=True)
+            stop.set()
+            for worker in workers:
+                worker.terminate()
+        working = any(worker.is_alive() for worker in workers)
         try:
-            outcome = done.get(timeout=5)
+            outcome = done.get(timeout=0.2)
         except queue.Empty:
-            if not any(worker.is_alive() for worker in workers):
-                raise SystemExit("leak: a worker died; what it did is lost") from None
+            if not working:
+                break
             continue
-        if outcome is None:
-            ended += 1
-        else:
-            outcomes.append(outcome)
-            show(outcome)
-    for worker in workers:
-        worker.join()
+        outcomes.append(outcome)
+        show(outcome)
+    todo.cancel_join_thread()
     return outcomes
 
 
 def chunks(stage: str, scenario: Scenario, runs: int) -> list[Task]:
     return [Task(stage, scenario.number, range(first, min(first + scenario.chunk, runs)))
             for first in range(0, runs, scenario.chunk)]
-
-
-def show(outcome: Outcome) -> None:
-    """As it happens: what went wrong in full, the rest as one line."""
-    for line in report.complaints(outcome):
-        print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -163,20 +190,32 @@ def main() -> int:
     except LookupError as error:
         parser.error(error.args[0])
     began = time.monotonic()
+    progress = report.Progress(picked, options.runs)
+
+    def show(outcome: Outcome) -> None:
+        """As it happens: what went wrong in full, the rest as a line now and then."""
+        for line in (*report.complaints(outcome), progress.line(outcome)):
+            if line:
+                print(line, file=sys.stderr, flush=True)
+
     outcomes: list[Outcome] = []
-    for stage, module in stages.items():
-        tasks = [task for name, s in picked if name == stage for task in chunks(stage, s, options.runs)]
-        jobs = min(options.jobs, getattr(module, "JOBS", options.jobs), len(tasks))
-        if tasks:
-            outcomes += run_tasks(tasks, jobs, options.seed, show)
-    rows = report.rows(picked, outcomes)
+    with Interruption() as interruption:
+        for stage, module in stages.items():
+            tasks = [task for name, s in picked if name == stage for task in chunks(stage, s, options.runs)]
+            jobs = min(options.jobs, getattr(module, "JOBS", options.jobs), len(tasks))
+            if tasks and not interruption:
+                outcomes += run_tasks(tasks, jobs, options.seed, show, interruption)
+    rows = report.rows(picked, outcomes, options.runs)
+    seconds = time.monotonic() - began
     if options.json:
-        json.dump({"seed": options.seed, "seconds": time.monotonic() - began, "scenarios": rows}, sys.stdout, indent=2)
+        json.dump({"seed": options.seed, "seconds": seconds, "interrupted": bool(interruption), "scenarios": rows},
+                  sys.stdout, indent=2)
         print()
     else:
         print(report.table(rows))
-        print(f"{len(outcomes)} runs in {time.monotonic() - began:.0f} s, seed {options.seed}")
-    return report.verdict(rows, NO_DIVERT_P99_MS)
+        print(f"{len(outcomes)} of {len(picked) * options.runs} runs in {seconds:.0f} s, seed {options.seed}"
+              f"{', interrupted' * bool(interruption)}")
+    return report.verdict(rows, NO_DIVERT_P99_MS, bool(interruption))
 
 
 if __name__ == "__main__":

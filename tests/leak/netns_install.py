@@ -4,29 +4,34 @@ the new rules or all of the old ones stand afterwards, always, and who says that
 from __future__ import annotations
 
 import os
-import random
 import re
-import socket
+import select
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from campaign import Result, Scenario, Void
+from campaign import Draws, Result, Scenario, Void
 from lab import HOST, SOURCES_V4, LabError
 from netns_world import Run, World, build_directory, v4, v6
 
 STREAMS = [f"connect@{v4(1)}", f"connect@{v6(1)}", f"connect,dev=wan@{v4(2)}", f"raw,src={SOURCES_V4[0]}@{v4(3)}"]
 DEATHS = ("die", "die-after")
-FAILURES = ("ENOBUFS", "EPERM", "EAGAIN", "EINTR", "ENOMEM", "short", "lost")
-# Of the calls, so many a run: all have had their turn many times after some dozens of runs.
-BY_HAND_POINTS = 16
-DAEMON_POINTS = 6
-FROM_NOTHING_POINTS = 4
-CALLS_MAX = 2000  # a fault that makes it go round and round shows here
+ERRNOS = ("ENOBUFS", "EPERM", "EAGAIN", "EINTR", "ENOMEM")
+# Faults of what is sent and received: at other calls there is nothing to lose.
+_OF_DATA = {"short": ("sendto", "recvmsg"), "lost": ("sendto", "recvmsg")}
+FAILURES = (*ERRNOS, *_OF_DATA)
+# A run takes every so manieth point, its successor the next ones: after so many runs each has had its turn.
+TURNS = 200
+# A fault that makes it go round and round shows here. Once armed, it reads about what it stops until it is ready.
+CALLS_MAX, CALLS_PER_SECOND_MAX = 2000, 2000
 READY_S = 10
 # Who owns a table is no part of what it says.
 _OWNER = re.compile(r"^\s*(flags.*|# progname.*)\n|\s*# progname.*$", re.MULTILINE)
+
+
+_READY = re.compile(rb"^.*\bready divert=yes\b.*$", re.MULTILINE)
 
 
 class Installer:
@@ -53,30 +58,28 @@ class Installer:
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
     def start(self, file: Path, fault: str = "", at: int = 0) -> bool:
-        """`mxmirage run` until it is ready, or has ended: whether it got ready. Then it is killed."""
-        path = self.world.mxmirage.directory / "fault.sock"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            notify.settimeout(0.02)
-            process = subprocess.Popen(self._command(fault, at, "run", "-c", file), stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                       env=os.environ | {"NOTIFY_SOCKET": str(path)})
-            try:
-                return self._ready(notify, process)
-            finally:
-                process.kill()
-                process.wait()
+        """`mxmirage run` until it is ready, or has ended: whether it got ready. Then it is killed. It is asked by
+        its log: a supervisor's notification socket would make it wait before it ends."""
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        process = subprocess.Popen(self._command(fault, at, "run", "-c", file), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+        try:
+            return self._ready(process)
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
-    def _ready(self, notify: socket.socket, process: subprocess.Popen) -> bool:
-        deadline = time.monotonic() + READY_S
+    def _ready(self, process: subprocess.Popen) -> bool:
+        deadline, said = time.monotonic() + READY_S, b""
+        os.set_blocking(process.stderr.fileno(), False)
         while time.monotonic() < deadline:
-            try:
-                if b"READY=1" in notify.recv(4096).split(b"\n"):
-                    return True
-            except TimeoutError:
-                if process.poll() is not None:
-                    return False
+            select.select([process.stderr], [], [], 0.02)
+            said += process.stderr.read() or b""
+            if _READY.search(said):
+                return True
+            if process.poll() is not None:
+                return False
         self.run.expect(False, f"neither ready nor ended within {READY_S} s")
         return False
 
@@ -112,88 +115,122 @@ def _judge(run: Run, what: str, tables: dict[str, str], allowed: list[dict[str, 
                    f"{what}: table {name} is neither the old nor the new one")
 
 
-def installation(world: World, rng: random.Random, faults: tuple[str, ...]) -> Result:
+@dataclass(frozen=True)
+class Way:
+    """How rules come to stand: `arm` says whether it is done and says so."""
+
+    name: str
+    arm: Callable[[Installer, Path, str, int], bool]
+    from_nothing: bool
+
+
+_WAYS = tuple(Way(f"{verb}{' from nothing' * nothing}", arm, nothing) for nothing in (False, True)
+              for verb, arm in (("guard arm", lambda i, *a: i.arm(*a) == 0), ("run", Installer.start)))
+
+
+def _trace(installer: Installer) -> dict[str, list[str]]:
+    """The netlink calls of each way, without a fault and without traffic."""
+    calls = {}
+    for way in _WAYS:
+        installer.world.clean()
+        for file in installer.files[:1] if way.from_nothing else installer.files:
+            if not way.arm(installer, file, "", 0):
+                raise Void(f"mxmirage cannot {way.name} without a fault")
+        calls[way.name] = installer.calls()
+    installer.world.clean()
+    return calls
+
+
+def _points(calls: list[str], faults: tuple[str, ...]) -> list[tuple[int, str]]:
+    """(call, fault) for all that can happen at these calls."""
+    return [(at, fault) for at, name in enumerate(calls, 1) for fault in faults if name in _OF_DATA.get(fault, (name,))]
+
+
+def installation(world: World, rng: Draws, faults: tuple[str, ...]) -> Result:
     with world.guarded(rng, STREAMS, start=False) as run:
         installer = Installer(run)
-        by_hand = _whole(installer, lambda file: installer.arm(file) == 0)
-        hand_calls = len(installer.calls())
-        stands = 1
+        calls = world.once("calls of installing", lambda: _trace(installer))
+        points = {name: _points(made, faults) for name, made in calls.items()}
+        run.result.points = {name: len(of) for name, of in points.items()}
+        turn = {name: of[rng.turn % TURNS::TURNS] for name, of in points.items()}
+        first, *others = [way for way in _WAYS if not way.from_nothing]
+        whole = {first.name: _whole(installer, first)}
         world.witness.reset()
         with run.probing():
-            for at in _points(rng, hand_calls, BY_HAND_POINTS):
-                stands = _by_hand(installer, by_hand, stands, rng.choice(faults), at)
-            # A daemon's tables are more than those that are armed by hand.
-            by_daemon = _whole(installer, installer.start)
-            daemon_calls = len(installer.calls())
-            stands = 1
-            for at in _points(rng, daemon_calls, DAEMON_POINTS):
-                stands = _by_daemon(installer, by_daemon, stands, rng.choice(faults), at)
+            _replace(installer, first, whole[first.name], turn[first.name])
+            for way in others:  # a daemon's tables are more than those that are armed by hand
+                whole[way.name] = _whole(installer, way)
+                _replace(installer, way, whole[way.name], turn[way.name])
         time.sleep(0.02)
         arrived = world.witness.seen()
-        for at in _points(rng, hand_calls, FROM_NOTHING_POINTS):
-            _from_nothing(installer, by_hand[0], rng.choice(faults), at)
+        for way in _WAYS:
+            if way.from_nothing:
+                _from_nothing(installer, way, turn[way.name])
         world.clean()
-        run.result.figures["calls of arming"] = hand_calls
-        run.result.figures["calls of starting"] = daemon_calls
+        for name, made in calls.items():
+            run.result.figures[f"calls of {name}"] = len(made)
         if not arrived:
             world.witness.reset()
     return run.result
 
 
-def _whole(installer: Installer, arm: Callable[[Path], bool]) -> list[dict[str, str]]:
+def _whole(installer: Installer, way: Way) -> list[dict[str, str]]:
     """What stands after each of the two configurations, without a fault; the second stands at the end."""
     whole = []
     for file in installer.files:
-        if not arm(file):
-            raise Void("mxmirage cannot arm without a fault")
+        if not way.arm(installer, file, "", 0):
+            raise Void(f"mxmirage cannot {way.name} without a fault")
         whole.append(installer.tables())
     if not whole[0] or any(whole[0].get(name) == rules for name, rules in whole[1].items()):
         raise Void("the two configurations give the same rules")
     return whole
 
 
-def _points(rng: random.Random, calls: int, at_most: int) -> list[int]:
-    return sorted(rng.sample(range(1, calls + 1), min(at_most, calls)))
+def _replace(installer: Installer, way: Way, whole: list[dict[str, str]], points: list[tuple[int, str]]) -> None:
+    """One set by the other, time and again: one or the other stands, and who says it is done has the new one."""
+    stands = 1
+    for at, fault in points:
+        tables = _try(installer, way, 1 - stands, fault, at, whole, whole[1 - stands])
+        stands = 1 if tables == whole[1] else 0
 
 
-def _by_hand(installer: Installer, whole: list[dict[str, str]], stands: int, fault: str, at: int) -> int:
-    """Replaces one set by the other; which stands now."""
-    status = installer.arm(installer.files[1 - stands], fault, at)
-    tables, what = installer.tables(), f"{fault} at call {at} of guard arm"
-    if status == 0:
-        _judge(installer.run, f"{what}, which said it was done", tables, [whole[1 - stands]])
-    _judge(installer.run, what, tables, whole)
-    return 1 if tables == whole[1] else 0
-
-
-def _by_daemon(installer: Installer, whole: list[dict[str, str]], stands: int, fault: str, at: int) -> int:
-    ready = installer.start(installer.files[1 - stands], fault, at)
-    tables, what = installer.tables(), f"{fault} at call {at} of run"
-    if ready:
-        _judge(installer.run, f"{what}, which said it was ready", tables, [whole[1 - stands]])
-    _judge(installer.run, what, tables, whole)
-    installer.run.expect(len(installer.calls()) < CALLS_MAX, f"{what}: it goes on and on")
-    return 1 if tables == whole[1] else 0
-
-
-def _from_nothing(installer: Installer, whole: dict[str, str], fault: str, at: int) -> None:
+def _from_nothing(installer: Installer, way: Way, points: list[tuple[int, str]]) -> None:
+    """All stands or nothing."""
     installer.world.clean()
-    status = installer.arm(installer.files[0], fault, at)
-    tables, what = installer.tables(), f"{fault} at call {at} of the first guard arm"
-    if status == 0:
-        _judge(installer.run, f"{what}, which said it was done", tables, [whole])
-    _judge(installer.run, what, tables, [{}, whole])
+    if not points:
+        return
+    if not way.arm(installer, installer.files[0], "", 0):
+        raise Void(f"mxmirage cannot {way.name} without a fault")
+    whole = installer.tables()
+    for at, fault in points:
+        installer.world.clean()
+        _try(installer, way, 0, fault, at, [{}, whole], whole)
 
 
-def deaths(world: World, rng: random.Random) -> Result:
+def _try(installer: Installer, way: Way, file: int, fault: str, at: int, allowed: list[dict[str, str]],
+         new: dict[str, str]) -> dict[str, str]:
+    """What stands after it."""
+    run, began = installer.run, time.monotonic()
+    done = way.arm(installer, installer.files[file], fault, at)
+    tables, calls, what = installer.tables(), len(installer.calls()), f"{fault} at call {at} of {way.name}"
+    if calls >= at:
+        run.result.covered.add((way.name, at, fault))
+    if done:
+        _judge(run, f"{what}, which said it was done", tables, [new])
+    _judge(run, what, tables, allowed)
+    run.expect(calls < CALLS_MAX + CALLS_PER_SECOND_MAX * (time.monotonic() - began), f"{what}: it goes on and on")
+    return tables
+
+
+def deaths(world: World, rng: Draws) -> Result:
     return installation(world, rng, DEATHS)
 
 
-def failures(world: World, rng: random.Random) -> Result:
+def failures(world: World, rng: Draws) -> Result:
     return installation(world, rng, FAILURES)
 
 
 SCENARIOS = [
-    Scenario(11, "death at each netlink call", deaths),
-    Scenario(12, "failure of each netlink call", failures),
+    Scenario(11, "death at each netlink call", deaths, turns=TURNS),
+    Scenario(12, "failure of each netlink call", failures, turns=TURNS),
 ]

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lab import Lab, LabError
 
@@ -25,6 +28,19 @@ _LIBRARY.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
 _ONE_AT_A_TIME = threading.Lock()  # its parser has globals
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What prints an xt target of a table "inet" complains about the family on standard error, each time."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class Nft:
     def __init__(self, lab: Lab, space: str) -> None:
         self._lab, self._space = lab, space
@@ -40,7 +56,7 @@ class Nft:
 
     def attempt(self, command: str, flags: int = 0) -> tuple[bool, str]:
         """Whether it was done, and what nft said."""
-        with _ONE_AT_A_TIME, self._lab.inside(self._space):
+        with _ONE_AT_A_TIME, _silent(), self._lab.inside(self._space):
             _LIBRARY.nft_ctx_output_set_flags(self._context, flags)
             failed = _LIBRARY.nft_run_cmd_from_buffer(self._context, command.encode())
             said = (_LIBRARY.nft_ctx_get_error_buffer if failed else _LIBRARY.nft_ctx_get_output_buffer)(self._context)

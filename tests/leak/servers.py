@@ -10,6 +10,7 @@ import threading
 from lab import Lab
 
 _BACKLOG = 4096
+_PATIENCE_S = 10
 
 
 class Servers:
@@ -20,7 +21,7 @@ class Servers:
         self._selector.register(wake, selectors.EVENT_READ, None)
         self._lock = threading.Lock()
         self._todo: list[tuple[str, socket.socket]] = []
-        self._gone: list[socket.socket] = []
+        self._gone: list[tuple[list[socket.socket], threading.Event]] = []
         self._stop = False
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -45,10 +46,12 @@ class Servers:
         return listeners
 
     def drop(self, listeners: list[socket.socket]) -> None:
-        """Listens there no more, and resets what it has accepted anywhere."""
+        """Listens there no more, and resets what it has accepted anywhere; returns when that is done."""
+        obeyed = threading.Event()
         with self._lock:
-            self._gone += listeners
+            self._gone.append((listeners, obeyed))
         self._wake.send(b"x")
+        obeyed.wait(_PATIENCE_S)
 
     def accepted(self) -> list[socket.socket]:
         """Connections that are open now."""
@@ -80,11 +83,13 @@ class Servers:
             gone, self._gone = self._gone, []
         for space, listener in todo:
             self._selector.register(listener, selectors.EVENT_READ, space)
-        for listener in gone:
+        for listener in (listener for listeners, _ in gone for listener in listeners):
             self._selector.unregister(listener)
             listener.close()
         for connection in list(self._open) if gone else ():
             self._end(connection)
+        for _, obeyed in gone:
+            obeyed.set()
 
     def _accept(self, listener: socket.socket, space: str) -> None:
         try:
@@ -109,6 +114,8 @@ class Servers:
         self._end(connection)
 
     def _end(self, connection: socket.socket) -> None:
+        if connection not in self._open:  # it was ended since the selector spoke of it
+            return
         self._selector.unregister(connection)
         self._open.discard(connection)
         connection.close()
