@@ -382,6 +382,8 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
+	/* Also where nothing is diverted: asked for, it is closed to the responder. */
+	keeper_inherited_socket();
 	privilege_precede();
 	int code = privilege_confine(&err);
 	if (code == 0)
