@@ -53,14 +53,19 @@ struct route {
 	bool refresh; /* with fresh kernel counters */
 };
 
-static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+static void reply_body(struct evhttp_request *request, int code, const char *type, struct evbuffer *body)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	evhttp_add_header(headers, "Content-Type", type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_send_reply(request, code, NULL, body);
+}
+
+static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+{
 	struct evbuffer *body = evhttp_request_get_output_buffer(request);
 	evbuffer_add(body, text, strlen(text));
-	evhttp_send_reply(request, code, NULL, NULL);
+	reply_body(request, code, type, NULL);
 }
 
 static void reply_json(struct evhttp_request *request, json_t *value)
@@ -84,7 +89,13 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
-	reply_json(request, admin_json_table(admin->setup.stats, (enum stats_table_id)route->table));
+	struct evbuffer *body = evbuffer_new();
+	if (body && admin_json_table(admin->setup.stats, (enum stats_table_id)route->table, body))
+		reply_body(request, HTTP_OK, "application/json", body);
+	else
+		evhttp_send_error(request, HTTP_INTERNAL, "out of memory");
+	if (body)
+		evbuffer_free(body);
 }
 
 static void answer_alive(struct admin *admin, const struct route *route, struct evhttp_request *request)
