@@ -172,8 +172,7 @@ static struct row *row_at(const struct stats_block *block, const struct table *t
 
 void stats_block_reset(struct stats_block *block)
 {
-	uint64_t open =
-		load(&block->counters[STATS_CONNECTIONS]) - load(&block->counters[STATS_CONNECTIONS_CLOSED]);
+	uint64_t open = stats_open(block);
 	for (int i = 0; i < STATS_COUNTERS; i++)
 		store(&block->counters[i], i == STATS_CONNECTIONS ? open : 0);
 	for (int i = 0; i < STATS_TABLES; i++) {
@@ -247,6 +246,14 @@ uint64_t stats_sum(const struct stats *stats, enum stats_counter counter)
 	for (uint32_t i = 0; i < stats->layout.blocks; i++)
 		sum += load(&stats_block(stats, i)->counters[counter]);
 	return sum;
+}
+
+uint64_t stats_open(const struct stats_block *block)
+{
+	/* In this order: one that opens and closes in between is not missed twice. */
+	uint64_t closed = load(&block->counters[STATS_CONNECTIONS_CLOSED]);
+	uint64_t opened = load(&block->counters[STATS_CONNECTIONS]);
+	return opened > closed ? opened - closed : 0;
 }
 
 size_t stats_rows_max(const struct stats *stats, enum stats_table_id id)
