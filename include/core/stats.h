@@ -129,14 +129,14 @@ struct stats_row {
 	uint64_t fields[STATS_ROW_FIELDS];
 };
 
-/* Rows that stats_rows() may write at most. */
+/* Rows that there are at the moment: room for them, and stats_rows() leaves out what comes later. */
 size_t stats_rows_max(const struct stats *stats, enum stats_table_id table);
 
 /*
- * Writes the table summed over all blocks into rows: first `other`, then each key once, the most
+ * Writes the table summed over all blocks into rows, of which there are max: first `other`, then each key once, the most
  * counted (accepted, tempfail and permfail together, then connections) first. Returns how many.
  */
-size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct stats_row *rows);
+size_t stats_rows(const struct stats *stats, enum stats_table_id table, struct stats_row *rows, size_t max);
 
 /* Who tried to get past the divert; only the warden writes. */
 struct escapes *stats_escapes(const struct stats *stats);

@@ -14,6 +14,7 @@
 #include "gen_options.h"
 #include "mail.h"
 #include "smtp_client.h"
+#include "stream.h"
 
 struct campaign_address {
 	struct sockaddr_storage address;
@@ -24,7 +25,8 @@ struct campaign {
 	const struct gen_options *options;
 	struct mail mail;
 	struct smtp_client_setup smtp;
-	SSL_CTX *tls; /* with --starttls */
+	struct stream_shared text; /* of the mail, as SMTP sends it */
+	SSL_CTX *tls;              /* with --starttls */
 	struct campaign_address *targets,
 		*sources; /* of the target's name, in the resolver's order; perhaps none */
 	size_t target_count, source_count;

@@ -37,7 +37,7 @@ struct gen_options {
 
 	struct gen_list sources, tenants;
 	uint64_t seed;
-	bool pipeline, no_pipeline, bdat, json;
+	bool pipeline, no_pipeline, bdat, connect_only, json;
 	uint64_t per_connection; /* messages; 0 = no end */
 	uint64_t threads, idle, warm_up_ms, cpu_of;
 	bool help;

@@ -21,10 +21,11 @@ enum generator_end {
 
 struct generator_result {
 	enum generator_end end;
-	uint64_t messages; /* sent in the measured stretch */
-	double seconds;    /* that it took */
-	double cpu_s;      /* this program's CPU time in it */
-	double cpu_of_s;   /* the process's of --cpu-of */
+	uint64_t messages;    /* sent in the measured stretch */
+	double seconds;       /* that it took */
+	double cpu_s;         /* this program's CPU time in it */
+	double cpu_of_s;      /* the process's of --cpu-of */
+	uint64_t idle_memory; /* by how many octets it grew for the idle connections */
 	unsigned threads;
 	struct tally tally; /* of the whole run; latencies of the measured stretch */
 };

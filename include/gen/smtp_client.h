@@ -45,6 +45,7 @@ struct smtp_client_setup {
 	struct span ehlo; /* the name to give */
 	bool starttls;    /* where it is offered */
 	bool pipeline, no_pipeline, bdat;
+	bool connect_only; /* READY comes behind the banner, for QUIT */
 };
 
 #define SMTP_CLIENT_OUT_MAX (MAIL_HEADER_MAX + 2 * MAIL_ADDRESS_MAX + 256)

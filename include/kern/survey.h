@@ -55,7 +55,7 @@ struct survey {
 	size_t nat_count;
 	struct survey_flowtable flowtables[SURVEY_FINDINGS_MAX];
 	size_t flowtable_count;
-	size_t unread;    /* rules of a kind that libnftnl does not know */
+	size_t unread;    /* rules, chains and so on of a kind that libnftnl does not know */
 	bool own_dormant; /* one of our own tables is asleep */
 	bool cut;         /* there was more than fits */
 };

@@ -34,7 +34,7 @@ extern const struct session_limits session_limits;
  * is copied that could be thrown away in the kernel.
  */
 #define SESSION_READ_BUFFER  (128 * 1024)
-#define SESSION_READ_COMMAND (8 * 1024)
+#define SESSION_READ_COMMAND (2 * 1024)
 #define SESSION_SKIP_MAX     (1024 * 1024)
 /* Input that a session keeps: what one read brought while its replies are unread, and a command before it. */
 #define SESSION_HELD_MAX   (SESSION_READ_BUFFER + 4 * 1024)

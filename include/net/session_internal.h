@@ -1,6 +1,6 @@
 /*
- * session_internal: what session.c (bytes), session_decide.c (decisions) and session_count.c (counts) share of
- * a session. For these three alone.
+ * session_internal: what session.c (bytes), session_stream.c (the socket), session_decide.c (decisions) and
+ * session_count.c (counts) share of a session. For these alone.
  */
 #ifndef MX_SESSION_INTERNAL_H
 #define MX_SESSION_INTERNAL_H
@@ -77,6 +77,15 @@ struct session_decision {
 	size_t reply_at; /* in out */
 	uint32_t delay_ms;
 };
+
+/* The byte stream under the session, with the results of recv() and send(): TLS takes its place here. */
+ssize_t stream_receive(struct session *session, char *data, size_t size);
+/* Takes up to len bytes and throws them away: the kernel need not even copy them. */
+ssize_t stream_discard(struct session *session, size_t len);
+/* Where `ends`, the last of it waits for stream_end(), to leave in one segment with the end. */
+ssize_t stream_send(struct session *session, const char *data, size_t len, bool ends);
+/* Nothing is said any more. Closing alone would not do: with input unread it takes back what has not left. */
+void stream_end(struct session *session);
 
 /* Decides what smtp asks; the reply, if one is given, is appended to out. */
 struct session_decision session_decide(struct session *session, struct smtp_out *out);

@@ -284,10 +284,10 @@ static bool row_counted(const struct stats_row *row)
 	return false;
 }
 
-size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stats_row *rows)
+size_t stats_rows(const struct stats *stats, enum stats_table_id id, struct stats_row *rows, size_t max)
 {
 	/* `other` has the empty key, so that it sorts first and merges like any row. */
-	size_t max = stats_rows_max(stats, id), count = 0;
+	size_t count = 0;
 	for (uint32_t i = 0; i < stats->layout.blocks; i++) {
 		const struct stats_block *block = stats_block(stats, i);
 		const struct table *table = &block->tables[id];

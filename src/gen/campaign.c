@@ -100,8 +100,11 @@ static int match_families(struct campaign *campaign, struct err *err)
 
 int campaign_init(struct campaign *campaign, const struct gen_options *options, struct err *err)
 {
-	*campaign = (struct campaign){.options = options, .measure_from_ns = UINT64_MAX};
+	*campaign =
+		(struct campaign){.options = options, .measure_from_ns = UINT64_MAX, .text = {.file = -1}};
 	int code = mail_make(&campaign->mail, options, err);
+	if (code == 0 && !options->http)
+		stream_share(&campaign->text, options->bdat ? campaign->mail.text : campaign->mail.stuffed);
 	if (code == 0 && !options->http)
 		code = resolve_target(campaign, options->target, err);
 	if (code == 0)
@@ -124,12 +127,14 @@ int campaign_init(struct campaign *campaign, const struct gen_options *options, 
 		.pipeline = options->pipeline,
 		.no_pipeline = options->no_pipeline,
 		.bdat = options->bdat,
+		.connect_only = options->connect_only,
 	};
 	return 0;
 }
 
 void campaign_done(struct campaign *campaign)
 {
+	stream_share_done(&campaign->text);
 	mail_done(&campaign->mail);
 	SSL_CTX_free(campaign->tls);
 	free(campaign->targets);

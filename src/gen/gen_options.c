@@ -92,12 +92,15 @@ static const struct row {
 		0, 0},
 	{"no-pipeline", NULL, "one command at a time", KIND_FLAG, AT(no_pipeline), 0, 0},
 	{"bdat", NULL, "BDAT in place of DATA", KIND_FLAG, AT(bdat), 0, 0},
+	{"connect-only", NULL, "no messages: banner, QUIT and a new connection, and these are counted",
+		KIND_FLAG, AT(connect_only), 0, 0},
 	{"seed", "N", "the same domains and recipients again (random)", KIND_COUNT, AT(seed), 0, INT64_MAX},
 	{"threads", "N", "event loops (one per CPU)", KIND_COUNT, AT(threads), 1, 1024},
 	{"idle", "N", "further connections that say EHLO and stay", KIND_COUNT, AT(idle), 0, CONNECTIONS_MAX},
 	{"warm-up", "SECONDS", "send for so long before measuring (0)", KIND_SECONDS, AT(warm_up_ms), 0,
 		SECONDS_MAX * 1000},
-	{"cpu-of", "PID", "report the CPU time that this process took", KIND_COUNT, AT(cpu_of), 1, INT32_MAX},
+	{"cpu-of", "PID", "report the CPU time and memory that this process took", KIND_COUNT, AT(cpu_of), 1,
+		INT32_MAX},
 	{"json", NULL, "the result for machines", KIND_FLAG, AT(json), 0, 0},
 	{"help", NULL, "this text", KIND_FLAG, AT(help), 0, 0},
 #undef AT
@@ -233,11 +236,12 @@ static int complete(struct gen_options *options, bool seeded, struct err *err)
 {
 	if (options->pipeline && options->no_pipeline)
 		return err_set(err, -EINVAL, "--pipeline and --no-pipeline: choose one");
-	if (options->http && (options->starttls || options->bdat || options->pipeline ||
-				     options->no_pipeline || options->idle || options->per_connection))
+	if (options->http &&
+		(options->starttls || options->bdat || options->pipeline || options->no_pipeline ||
+			options->idle || options->per_connection || options->connect_only))
 		return err_set(err, -EINVAL,
 			"--http goes with none of --starttls, --bdat, --pipeline, --no-pipeline, --idle, "
-			"--messages-per-connection: they are SMTP's");
+			"--messages-per-connection, --connect-only: they are SMTP's");
 	for (size_t i = 0; i < options->headers.count; i++) {
 		const char *colon = strchr(options->headers.texts[i], ':');
 		if (!colon || colon == options->headers.texts[i] ||

@@ -218,8 +218,9 @@ void gen_report_json(const struct gen_options *options, const struct generator_r
 			object, counters[i].name, json_count(tally_get(&result->tally, counters[i].counter)));
 	json_object_set_new(object, "failures", json_failures(&result->tally));
 	json_object_set_new(object, "measured",
-		json_pack("{s:I, s:f, s:f, s:f}", "messages", (json_int_t)result->messages, "seconds",
-			result->seconds, "cpu_s", result->cpu_s, "cpu_of_s", result->cpu_of_s));
+		json_pack("{s:I, s:f, s:f, s:f, s:I}", "messages", (json_int_t)result->messages, "seconds",
+			result->seconds, "cpu_s", result->cpu_s, "cpu_of_s", result->cpu_of_s, "idle_memory",
+			(json_int_t)result->idle_memory));
 	json_object_set_new(object, "rate",
 		json_pack("{s:f, s:f, s:f}", "per_second", per_second, "per_minute", per_second * 60,
 			"per_hour", per_second * 3600));

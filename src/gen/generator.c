@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "campaign.h"
-#include "cpu_time.h"
 #include "gen_driver.h"
 #include "gen_report.h"
+#include "process_use.h"
 
 #define SECOND_NS        UINT64_C(1000000000)
 #define IDLE_WITHIN_NS   (120 * SECOND_NS) /* for the idle connections to stand */
@@ -33,7 +33,8 @@ struct generator {
 	size_t thread_count;
 	int finished, signals; /* descriptors: see gen_share; Ctrl-C */
 	struct mark begin, end;
-	bool begun, ended; /* the marks are set */
+	uint64_t memory_before, idle_memory; /* see struct generator_result */
+	bool begun, ended;                   /* the marks are set */
 	enum generator_end reason;
 	struct gen_report_progress progress;
 };
@@ -95,8 +96,8 @@ static struct mark mark_now(const struct generator *generator)
 	return (struct mark){
 		.at_ns = campaign_clock(),
 		.sent = sum(generator, TALLY_SENT),
-		.cpu_s = cpu_time_own(),
-		.cpu_of_s = pid ? cpu_time_of((pid_t)pid) : 0,
+		.cpu_s = process_use_cpu_own(),
+		.cpu_of_s = pid ? process_use_cpu((pid_t)pid) : 0,
 	};
 }
 
@@ -146,10 +147,16 @@ static void wait_until(struct generator *generator, uint64_t ns)
 static void await_idle(struct generator *generator)
 {
 	uint64_t deadline = campaign_clock() + IDLE_WITHIN_NS;
+	pid_t pid = (pid_t)generator->options->cpu_of;
 	while (sum(generator, TALLY_HOLDING) < generator->options->idle && !generator->ended &&
 		campaign_clock() < deadline)
 		wait_until(generator, campaign_clock() + SECOND_NS / 50);
 	uint64_t holding = sum(generator, TALLY_HOLDING);
+	if (pid && generator->options->idle) {
+		uint64_t memory = process_use_memory(pid);
+		generator->idle_memory =
+			memory > generator->memory_before ? memory - generator->memory_before : 0;
+	}
 	if (holding < generator->options->idle)
 		fprintf(stderr, "mxmirage gen: %llu of %llu idle connections stand\n",
 			(unsigned long long)holding, (unsigned long long)generator->options->idle);
@@ -252,6 +259,7 @@ static int collect(struct generator *generator, struct generator_result **result
 	made->seconds = (double)(generator->end.at_ns - generator->begin.at_ns) / 1e9;
 	made->cpu_s = generator->end.cpu_s - generator->begin.cpu_s;
 	made->cpu_of_s = generator->end.cpu_of_s - generator->begin.cpu_of_s;
+	made->idle_memory = generator->idle_memory;
 	made->threads = (unsigned)generator->thread_count;
 	for (size_t i = 0; i < generator->thread_count; i++)
 		tally_merge(&made->tally, generator->driver->tally(generator->threads[i]));
@@ -272,6 +280,8 @@ int generator_run(
 	if (code < 0)
 		return code;
 	code = open_descriptors(&generator, err);
+	if (options.cpu_of && options.idle)
+		generator.memory_before = process_use_memory((pid_t)options.cpu_of);
 	if (code == 0)
 		code = start_threads(&generator, err);
 	if (code == 0)

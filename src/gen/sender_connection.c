@@ -60,7 +60,8 @@ static bool flush(struct connection *connection)
 	struct iovec parts[3];
 	unsigned count;
 	while ((count = smtp_client_out(&connection->client, parts)) > 0) {
-		ssize_t n = stream_write(&connection->stream, parts, count);
+		ssize_t n =
+			stream_write(&connection->stream, parts, count, &connection->sender->campaign->text);
 		if (n == -EAGAIN)
 			return true;
 		if (n < 0) {
@@ -120,6 +121,18 @@ static void go_on(struct connection *connection, bool bad)
 	}
 }
 
+/* A message was accepted; with --connect-only: a connection was greeted and took leave. */
+static void count_sent(struct connection *connection)
+{
+	struct sender *sender = connection->sender;
+	connection->fruitful = true;
+	tally_add(&sender->tally, TALLY_SENT, 1);
+	if (campaign_sent(sender->campaign, 1))
+		gen_share_tell(&sender->setup);
+	if (sender->measuring)
+		histogram_add(&sender->tally.latency, (campaign_clock() - connection->began_ns[0]) / 1000);
+}
+
 /* The messages under way were not sent: the verdict is the oldest one's, the others were not judged. */
 static void connection_lost(struct connection *connection, const struct gen_verdict *verdict)
 {
@@ -137,10 +150,13 @@ static void connection_lost(struct connection *connection, const struct gen_verd
 		connection_open(connection);
 		return;
 	}
-	if (under_way) {
+	bool visit = connection->sender->campaign->options->connect_only && connection->begun;
+	if (visit && !bad) {
+		count_sent(connection);
+	} else if (under_way || visit) {
 		tally_add(tally, TALLY_FAILED, 1);
 		tally_failure(tally, verdict, 1, 0);
-		campaign_give_back(connection->sender->campaign, under_way);
+		campaign_give_back(connection->sender->campaign, visit ? 1 : under_way);
 	} else if (bad && verdict->phase != GEN_PHASE_QUIT) {
 		tally_add(tally, TALLY_BROKEN, 1);
 		tally_failure(tally, verdict, 0, 1);
@@ -201,6 +217,8 @@ static void begin(struct connection *connection)
 	} else if (!take(connection, &item)) {
 		connection->stopping = true;
 		smtp_client_quit(&connection->client);
+	} else if (connection->sender->campaign->options->connect_only) {
+		smtp_client_quit(&connection->client);
 	} else {
 		smtp_client_begin(&connection->client, &item, date_of(connection));
 	}
@@ -237,18 +255,11 @@ static void message_judged(struct connection *connection, bool sent)
 {
 	struct sender *sender = connection->sender;
 	const struct gen_verdict *verdict = &connection->client.verdict;
-	uint64_t took_ns = campaign_clock() - connection->began_ns[0];
-
+	if (sent)
+		count_sent(connection);
 	connection->began_ns[0] = connection->began_ns[1];
-	if (sent) {
-		connection->fruitful = true;
-		tally_add(&sender->tally, TALLY_SENT, 1);
-		if (campaign_sent(sender->campaign, 1))
-			gen_share_tell(&sender->setup);
-		if (sender->measuring)
-			histogram_add(&sender->tally.latency, took_ns / 1000);
+	if (sent)
 		return;
-	}
 	tally_add(&sender->tally, TALLY_FAILED, 1);
 	tally_failure(&sender->tally, verdict, 1, 0);
 	campaign_give_back(sender->campaign, 1);

@@ -230,7 +230,10 @@ static enum smtp_client_step replied_connection(
 	case GEN_PHASE_BANNER:
 		if (line->code != 220)
 			break;
-		say_ehlo(client);
+		if (client->setup->connect_only)
+			client->ready = true;
+		else
+			say_ehlo(client);
 		return SMTP_CLIENT_WAIT;
 	case GEN_PHASE_EHLO:
 		if (line->code == 250)

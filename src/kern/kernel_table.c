@@ -4,154 +4,124 @@
 #include <libnftnl/gen.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
+#include "nft_take.h"
 #include "ruleset.h"
 
 /* Somebody else's changes during a listing make the kernel ask for another try. */
 #define TRIES_MAX 20
 
-static bool is_name(const struct ruleset_table *identity, const char *name)
+/* Ours must all be readable: what is not would be taken for what is not there. */
+static int unreadable(void *data)
 {
-	return name && strcmp(name, identity->name) == 0;
-}
-
-static int fail(int code)
-{
-	errno = code;
+	(void)data;
+	errno = EBADMSG;
 	return MNL_CB_ERROR;
 }
 
-static int generation_take(const struct nlmsghdr *nlh, void *data)
+static void gen_keep(struct kernel_table *table, struct nftnl_gen *gen)
 {
-	struct kernel_table *table = data;
-	struct nftnl_gen *gen = nftnl_gen_alloc();
-	if (!gen)
-		return fail(ENOMEM);
-	int code = MNL_CB_OK;
-	if (nftnl_gen_nlmsg_parse(nlh, gen) < 0)
-		code = fail(EBADMSG);
-	else
-		table->generation = nftnl_gen_get_u32(gen, NFTNL_GEN_ID);
+	table->generation = nftnl_gen_get_u32(gen, NFTNL_GEN_ID);
 	nftnl_gen_free(gen);
-	return code;
 }
 
-static int head_take(const struct nlmsghdr *nlh, void *data)
+static void table_keep(struct kernel_table *table, struct nftnl_table *head)
 {
-	struct kernel_table *table = data;
-	struct nftnl_table *head = nftnl_table_alloc();
-	if (!head)
-		return fail(ENOMEM);
-	int code = MNL_CB_OK;
-	if (nftnl_table_nlmsg_parse(nlh, head) < 0) {
-		code = fail(EBADMSG);
-	} else {
-		table->exists = true;
-		table->flags = nftnl_table_get_u32(head, NFTNL_TABLE_FLAGS);
-		table->owner = nftnl_table_is_set(head, NFTNL_TABLE_OWNER)
-				       ? nftnl_table_get_u32(head, NFTNL_TABLE_OWNER)
-				       : 0;
-	}
+	table->exists = true;
+	table->flags = nftnl_table_get_u32(head, NFTNL_TABLE_FLAGS);
+	table->owner = nftnl_table_is_set(head, NFTNL_TABLE_OWNER)
+			       ? nftnl_table_get_u32(head, NFTNL_TABLE_OWNER)
+			       : 0;
 	nftnl_table_free(head);
-	return code;
 }
 
-static int chain_take(const struct nlmsghdr *nlh, void *data)
+static void chain_keep(struct kernel_table *table, struct nftnl_chain *chain)
 {
-	struct kernel_table *table = data;
-	struct nftnl_chain *chain = nftnl_chain_alloc();
-	if (!chain)
-		return fail(ENOMEM);
-	if (nftnl_chain_nlmsg_parse(nlh, chain) < 0) {
-		nftnl_chain_free(chain);
-		return fail(EBADMSG);
-	}
-	if (is_name(table->identity, nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE)))
-		nftnl_chain_list_add_tail(chain, table->chains);
-	else
-		nftnl_chain_free(chain);
-	return MNL_CB_OK;
+	nftnl_chain_list_add_tail(chain, table->chains);
 }
 
-static int rule_take(const struct nlmsghdr *nlh, void *data)
+static void rule_keep(struct kernel_table *table, struct nftnl_rule *rule)
 {
-	struct kernel_table *table = data;
-	struct nftnl_rule *rule = nftnl_rule_alloc();
-	if (!rule)
-		return fail(ENOMEM);
-	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0) {
-		nftnl_rule_free(rule);
-		return fail(EBADMSG);
-	}
-	if (is_name(table->identity, nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)))
-		nftnl_rule_list_add_tail(rule, table->rules);
-	else
-		nftnl_rule_free(rule);
-	return MNL_CB_OK;
+	nftnl_rule_list_add_tail(rule, table->rules);
 }
 
-static int set_take(const struct nlmsghdr *nlh, void *data)
+static void set_keep(struct kernel_table *table, struct nftnl_set *set)
 {
-	struct kernel_table *table = data;
-	struct nftnl_set *set = nftnl_set_alloc();
-	if (!set)
-		return fail(ENOMEM);
-	if (nftnl_set_nlmsg_parse(nlh, set) < 0) {
-		nftnl_set_free(set);
-		return fail(EBADMSG);
-	}
-	if (is_name(table->identity, nftnl_set_get_str(set, NFTNL_SET_TABLE)))
-		nftnl_set_list_add_tail(set, table->sets);
-	else
-		nftnl_set_free(set);
-	return MNL_CB_OK;
+	nftnl_set_list_add_tail(set, table->sets);
 }
 
-static int elements_take(const struct nlmsghdr *nlh, void *data)
+static void obj_keep(struct kernel_table *table, struct nftnl_obj *object)
 {
-	return nftnl_set_elems_nlmsg_parse(nlh, data) < 0 ? fail(EBADMSG) : MNL_CB_OK;
+	nftnl_obj_list_add_tail(object, table->objects);
 }
 
-static int object_take(const struct nlmsghdr *nlh, void *data)
-{
-	struct kernel_table *table = data;
-	struct nftnl_obj *object = nftnl_obj_alloc();
-	if (!object)
-		return fail(ENOMEM);
-	if (nftnl_obj_nlmsg_parse(nlh, object) < 0) {
-		nftnl_obj_free(object);
-		return fail(EBADMSG);
-	}
-	if (is_name(table->identity, nftnl_obj_get_str(object, NFTNL_OBJ_TABLE)))
-		nftnl_obj_list_add_tail(object, table->objects);
-	else
-		nftnl_obj_free(object);
-	return MNL_CB_OK;
-}
+NFT_TAKE(gen, unreadable)
+NFT_TAKE(table, unreadable)
+NFT_TAKE(chain, unreadable)
+NFT_TAKE(rule, unreadable)
+NFT_TAKE(set, unreadable)
+NFT_TAKE(obj, unreadable)
 
 /* Every kind of object has its table's name as its first attribute. */
 _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 && NFTA_SET_TABLE == 1 &&
 		       NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
 	"the table's name is no longer the first attribute everywhere");
 
-/* Asks for what type lists of the table; set: whose elements, or NULL. */
-static int table_request(struct kernel_table *table, struct nlsock *sock, uint16_t type, uint16_t flags,
-	mnl_cb_t callback, struct nftnl_set *set)
+struct listing {
+	struct kernel_table *table;
+	mnl_cb_t take;
+};
+
+/* Only then is it parsed: what others have may be younger than libnftnl. */
+static int ours_take(const struct nlmsghdr *nlh, void *data)
+{
+	const struct listing *listing = data;
+	const struct nlattr *attr;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) != NFTA_TABLE_NAME ||
+			mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) < 0)
+			continue;
+		if (strcmp(mnl_attr_get_str(attr), listing->table->identity->name) == 0)
+			return listing->take(nlh, listing->table);
+	}
+	return MNL_CB_OK;
+}
+
+/* Asks for what type lists of the table. */
+static int table_request(
+	struct kernel_table *table, struct nlsock *sock, uint16_t type, uint16_t flags, mnl_cb_t take)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
 	struct nlmsghdr *nlh = nlsock_prepare(sock, buf, type, table->identity->family, flags);
-	/* Chains cannot be asked for by table alone, so each callback looks at the name, too. */
-	if (type != NFT_MSG_GETCHAIN && type != NFT_MSG_GETGEN)
+	/* Chains cannot be asked for by table alone. */
+	if (type != NFT_MSG_GETCHAIN)
 		mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table->identity->name);
-	if (set)
-		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(set, NFTNL_SET_NAME));
-	return nlsock_request(sock, nlh, callback, set ? (void *)set : table);
+	return nlsock_request(sock, nlh, ours_take, &(struct listing){table, take});
+}
+
+static int generation_read(struct kernel_table *table, struct nlsock *sock)
+{
+	_Alignas(struct nlmsghdr) char buf[8192];
+	return nlsock_request(
+		sock, nlsock_prepare(sock, buf, NFT_MSG_GETGEN, table->identity->family, 0), gen_take, table);
+}
+
+static int set_elements_read(struct kernel_table *table, struct nlsock *sock, struct nftnl_set *set)
+{
+	_Alignas(struct nlmsghdr) char buf[8192];
+	struct nlmsghdr *nlh =
+		nlsock_prepare(sock, buf, NFT_MSG_GETSETELEM, table->identity->family, NLM_F_DUMP);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table->identity->name);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(set, NFTNL_SET_NAME));
+	return nlsock_request(sock, nlh, nft_take_elements, set);
 }
 
 static int head_read(struct kernel_table *table, struct nlsock *sock)
 {
-	int code = table_request(table, sock, NFT_MSG_GETTABLE, 0, head_take, NULL);
+	int code = table_request(table, sock, NFT_MSG_GETTABLE, 0, table_take);
 	return code == -ENOENT ? 0 : code;
 }
 
@@ -163,7 +133,7 @@ static int elements_read(struct kernel_table *table, struct nlsock *sock)
 	int code = 0;
 	struct nftnl_set *set;
 	while (code == 0 && (set = nftnl_set_list_iter_next(iter)))
-		code = table_request(table, sock, NFT_MSG_GETSETELEM, NLM_F_DUMP, elements_take, set);
+		code = set_elements_read(table, sock, set);
 	nftnl_set_list_iter_destroy(iter);
 	return code;
 }
@@ -182,25 +152,25 @@ static int table_read(
 	if (!table->chains || !table->rules || !table->sets || !table->objects)
 		return -ENOMEM;
 
-	int code = table_request(table, sock, NFT_MSG_GETGEN, 0, generation_take, NULL);
+	int code = generation_read(table, sock);
 	if (code == 0)
 		code = head_read(table, sock);
 	if (code < 0 || !table->exists)
 		return code;
-	code = table_request(table, sock, NFT_MSG_GETCHAIN, NLM_F_DUMP, chain_take, NULL);
+	code = table_request(table, sock, NFT_MSG_GETCHAIN, NLM_F_DUMP, chain_take);
 	if (code == 0)
-		code = table_request(table, sock, NFT_MSG_GETSET, NLM_F_DUMP, set_take, NULL);
+		code = table_request(table, sock, NFT_MSG_GETSET, NLM_F_DUMP, set_take);
 	if (code == 0)
-		code = table_request(table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL);
+		code = table_request(table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, obj_take);
 	if (code == 0 && contents)
-		code = table_request(table, sock, NFT_MSG_GETRULE, NLM_F_DUMP, rule_take, NULL);
+		code = table_request(table, sock, NFT_MSG_GETRULE, NLM_F_DUMP, rule_take);
 	if (code == 0 && contents)
 		code = elements_read(table, sock);
 	if (code < 0)
 		return code;
 
 	struct kernel_table now = {.identity = identity};
-	code = table_request(&now, sock, NFT_MSG_GETGEN, 0, generation_take, NULL);
+	code = generation_read(&now, sock);
 	if (code == 0 && now.generation != table->generation)
 		code = -EINTR;
 	return code;
@@ -261,9 +231,8 @@ struct nftnl_obj_list *kernel_counters_read(struct nlsock *sock, enum ruleset_ta
 	int code = -EINTR;
 	for (int i = 0; i < TRIES_MAX && code == -EINTR; i++) {
 		struct kernel_table table = {.identity = identity, .objects = nftnl_obj_list_alloc()};
-		code = table.objects
-			       ? table_request(&table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, object_take, NULL)
-			       : -ENOMEM;
+		code = table.objects ? table_request(&table, sock, NFT_MSG_GETOBJ, NLM_F_DUMP, obj_take)
+				     : -ENOMEM;
 		if (code == 0)
 			return table.objects;
 		kernel_table_done(&table);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "kernel_table.h"
+#include "nft_take.h"
 #include "ruleset.h"
 #include "survey_rule.h"
 
@@ -75,22 +76,16 @@ static void name_copy(char to[SURVEY_NAME_MAX], const char *name)
 	snprintf(to, SURVEY_NAME_MAX, "%s", name ? name : "");
 }
 
-static int fail(int code)
+/* Made by something younger than libnftnl: it is not read, and said to be so. */
+static int unreadable(void *data)
 {
-	errno = code;
-	return MNL_CB_ERROR;
+	((struct listing *)data)->survey->unread++;
+	return MNL_CB_OK;
 }
 
-static int table_take(const struct nlmsghdr *nlh, void *data)
+static void table_keep(struct listing *listing, struct nftnl_table *table)
 {
-	struct survey *survey = ((struct listing *)data)->survey;
-	struct nftnl_table *table = nftnl_table_alloc();
-	if (!table)
-		return fail(ENOMEM);
-	if (nftnl_table_nlmsg_parse(nlh, table) < 0) {
-		nftnl_table_free(table);
-		return fail(EBADMSG);
-	}
+	struct survey *survey = listing->survey;
 	uint32_t family = nftnl_table_get_u32(table, NFTNL_TABLE_FAMILY);
 	uint32_t flags = nftnl_table_get_u32(table, NFTNL_TABLE_FLAGS);
 	const char *name = nftnl_table_get_str(table, NFTNL_TABLE_NAME);
@@ -107,68 +102,26 @@ static int table_take(const struct nlmsghdr *nlh, void *data)
 			found->owner = nftnl_table_get_u32(table, NFTNL_TABLE_OWNER);
 	}
 	nftnl_table_free(table);
-	return MNL_CB_OK;
 }
 
-static int chain_take(const struct nlmsghdr *nlh, void *data)
+static void chain_keep(struct listing *listing, struct nftnl_chain *chain)
 {
-	struct listing *listing = data;
-	struct nftnl_chain *chain = nftnl_chain_alloc();
-	if (!chain)
-		return fail(ENOMEM);
-	if (nftnl_chain_nlmsg_parse(nlh, chain) < 0) {
-		nftnl_chain_free(chain);
-		return fail(EBADMSG);
-	}
 	nftnl_chain_list_add_tail(chain, listing->chains);
-	return MNL_CB_OK;
 }
 
-static int rule_take(const struct nlmsghdr *nlh, void *data)
+static void rule_keep(struct listing *listing, struct nftnl_rule *rule)
 {
-	struct listing *listing = data;
-	struct nftnl_rule *rule = nftnl_rule_alloc();
-	if (!rule)
-		return fail(ENOMEM);
-	/* An expression that is younger than libnftnl: such a rule is not read, and said to be so. */
-	if (nftnl_rule_nlmsg_parse(nlh, rule) < 0) {
-		nftnl_rule_free(rule);
-		listing->survey->unread++;
-		return MNL_CB_OK;
-	}
 	nftnl_rule_list_add_tail(rule, listing->rules);
-	return MNL_CB_OK;
 }
 
-static int set_take(const struct nlmsghdr *nlh, void *data)
+static void set_keep(struct listing *listing, struct nftnl_set *set)
 {
-	struct listing *listing = data;
-	struct nftnl_set *set = nftnl_set_alloc();
-	if (!set)
-		return fail(ENOMEM);
-	if (nftnl_set_nlmsg_parse(nlh, set) < 0) {
-		nftnl_set_free(set);
-		return fail(EBADMSG);
-	}
 	nftnl_set_list_add_tail(set, listing->sets);
-	return MNL_CB_OK;
 }
 
-static int elements_take(const struct nlmsghdr *nlh, void *data)
+static void flowtable_keep(struct listing *listing, struct nftnl_flowtable *flowtable)
 {
-	return nftnl_set_elems_nlmsg_parse(nlh, data) < 0 ? fail(EBADMSG) : MNL_CB_OK;
-}
-
-static int flowtable_take(const struct nlmsghdr *nlh, void *data)
-{
-	struct survey *survey = ((struct listing *)data)->survey;
-	struct nftnl_flowtable *flowtable = nftnl_flowtable_alloc();
-	if (!flowtable)
-		return fail(ENOMEM);
-	if (nftnl_flowtable_nlmsg_parse(nlh, flowtable) < 0) {
-		nftnl_flowtable_free(flowtable);
-		return fail(EBADMSG);
-	}
+	struct survey *survey = listing->survey;
 	if (survey->flowtable_count == SURVEY_FINDINGS_MAX) {
 		survey->cut = true;
 	} else {
@@ -179,8 +132,13 @@ static int flowtable_take(const struct nlmsghdr *nlh, void *data)
 		name_copy(found->name, nftnl_flowtable_get_str(flowtable, NFTNL_FLOWTABLE_NAME));
 	}
 	nftnl_flowtable_free(flowtable);
-	return MNL_CB_OK;
 }
+
+NFT_TAKE(table, unreadable)
+NFT_TAKE(chain, unreadable)
+NFT_TAKE(rule, unreadable)
+NFT_TAKE(set, unreadable)
+NFT_TAKE(flowtable, unreadable)
 
 /* Lists what type lists, of all families. */
 static int dump(struct listing *listing, uint16_t type, mnl_cb_t take)
@@ -219,8 +177,10 @@ static const struct nftnl_set *set_find(void *data, const char *name)
 		nlsock_prepare(listing->sock, buf, NFT_MSG_GETSETELEM, (uint8_t)listing->family, NLM_F_DUMP);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, listing->table);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
-	int code = nlsock_request(listing->sock, nlh, elements_take, set);
-	if (code < 0 && listing->code == 0)
+	int code = nlsock_request(listing->sock, nlh, nft_take_elements, set);
+	if (code == -EBADMSG)
+		unreadable(listing);
+	else if (code < 0 && listing->code == 0)
 		listing->code = code;
 	return set;
 }

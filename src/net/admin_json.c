@@ -182,10 +182,11 @@ static json_t *row_key(struct span key, bool address)
 
 json_t *admin_json_table(const struct stats *stats, enum stats_table_id id)
 {
-	struct stats_row *rows = calloc(stats_rows_max(stats, id), sizeof(*rows));
+	size_t max = stats_rows_max(stats, id);
+	struct stats_row *rows = calloc(max, sizeof(*rows));
 	if (!rows)
 		return NULL;
-	size_t count = stats_rows(stats, id, rows);
+	size_t count = stats_rows(stats, id, rows, max);
 	json_t *list = json_array(), *other = NULL;
 	for (size_t i = 0; i < count; i++) {
 		json_t *row = json_object();

@@ -33,7 +33,13 @@ static int bind_family(int family, uint16_t port, bool shared)
 		address.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
 		len = sizeof(address.v4);
 	}
-	/* TCP_NODELAY is inherited by accepted sockets: a system call saved per connection. */
+	/*
+	 * These two are inherited by accepted sockets: system calls saved per connection. Replies are small and no
+	 * path is congested by them: what BBR paces and estimates would be paid for in vain. Reno every kernel has;
+	 * where it is not allowed, the host's own choice does.
+	 */
+	static const char reno[] = "reno";
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share)) == 0 &&
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&

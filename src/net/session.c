@@ -33,24 +33,6 @@ static uint32_t now(const struct session *session)
 	return (uint32_t)tv.tv_sec;
 }
 
-/* The byte stream under the session: TLS takes its place here. */
-
-static ssize_t stream_receive(struct session *session, char *data, size_t size)
-{
-	return recv(event_get_fd(&session->event), data, size, 0);
-}
-
-/* Takes up to len bytes and throws them away: the kernel need not even copy them. */
-static ssize_t stream_discard(struct session *session, size_t len)
-{
-	return recv(event_get_fd(&session->event), NULL, len, MSG_TRUNC);
-}
-
-static ssize_t stream_send(struct session *session, const char *data, size_t len)
-{
-	return send(event_get_fd(&session->event), data, len, MSG_NOSIGNAL);
-}
-
 static void session_close(struct session *session)
 {
 	struct stats_block *block = session->shared->block;
@@ -116,11 +98,12 @@ enum flushed {
 	FLUSH_FAILED,
 };
 
-static enum flushed session_flush(struct session *session, struct smtp_out *out)
+/* `ends`: stream_end() follows. */
+static enum flushed session_put(struct session *session, struct smtp_out *out, bool ends)
 {
 	size_t sent = 0;
 	while (sent < out->len) {
-		ssize_t n = stream_send(session, out->data + sent, out->len - sent);
+		ssize_t n = stream_send(session, out->data + sent, out->len - sent, ends);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN)
@@ -136,25 +119,35 @@ static enum flushed session_flush(struct session *session, struct smtp_out *out)
 	return left > 0 ? FLUSH_BLOCKED : FLUSHED;
 }
 
+static enum flushed session_flush(struct session *session, struct smtp_out *out)
+{
+	return session_put(session, out, false);
+}
+
+static bool session_parts_slowly(const struct session *session)
+{
+	const struct provider *provider = session->policy.provider;
+	return provider && provider->slow_close_s;
+}
+
 /*
  * Closes after the replies are out. Closing while input waits unread would reset the connection and
  * take the last reply with it: so a close for cause lingers until the client has closed, too.
  */
 static void session_finish(struct session *session, bool for_cause)
 {
-	const struct provider *provider = session->policy.provider;
-	if (!for_cause && provider && provider->slow_close_s) {
-		const struct timeval wait = {provider->slow_close_s, 0};
+	if (!for_cause && session_parts_slowly(session)) {
+		const struct timeval wait = {session->policy.provider->slow_close_s, 0};
 		session->state = SESSION_PARTING;
 		session->phase_since = now(session);
 		session_wait(session, EV_READ, &wait);
 		return;
 	}
+	stream_end(session);
 	if (!for_cause) {
 		session_close(session);
 		return;
 	}
-	shutdown(event_get_fd(&session->event), SHUT_WR);
 	session->state = SESSION_LINGERING;
 	session->phase_since = now(session);
 	session_wait(session, EV_READ, session->shared->linger);
@@ -261,7 +254,8 @@ static bool session_feed(struct session *session, struct span in, struct smtp_ou
 		}
 
 		bool keeps = want == SMTP_WANT_INPUT && reads_on;
-		enum flushed flushed = keeps ? FLUSHED : session_flush(session, out);
+		bool ends = want == SMTP_WANT_CLOSE && !session_parts_slowly(session);
+		enum flushed flushed = keeps ? FLUSHED : session_put(session, out, ends);
 		if (flushed == FLUSH_FAILED) {
 			session_close(session);
 			return false;
@@ -585,7 +579,7 @@ void session_shared_done(struct session_shared *shared)
 		if (session->state == SESSION_TALKING) {
 			struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
 			smtp_abort(&session->smtp, "4.3.2", "Service shutting down", &out);
-			stream_send(session, out.data, out.len);
+			stream_send(session, out.data, out.len, false);
 		}
 		session_close(session);
 	}

@@ -69,7 +69,8 @@ void doctor_nat(struct doctor *doctor)
 	}
 	if (doctor->survey.unread) {
 		doctor_say(doctor, DOCTOR_WARN,
-			"%zu rules are of a kind that this libnftnl does not know: not looked at",
+			"%zu rules, chains or sets are of a kind that this libnftnl does not know: not "
+			"looked at",
 			doctor->survey.unread);
 		doctor_remedy(doctor, "`nft -a list ruleset` may show them: look there for port 25 yourself");
 	}

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import measure
@@ -31,8 +32,8 @@ IDLE_FOR_SMTP_SINK = 1000  # with 19,900 it would need minutes: its timers are a
 class Bench:
     """Measures rows in turn; what drifts, drifts for all takers, since their runs alternate: A B C A B C …"""
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
+    def __init__(self, args: argparse.Namespace, load: measure.Load) -> None:
+        self.args, self.load = args, load
         self.results = report.Results()
         self.takers: dict = {}  # by name; raw by name and size
         self.void = False
@@ -49,16 +50,16 @@ class Bench:
                 self.claim(claim, claim.text, figures[claim.of], figures[claim.against])
 
     def claim(self, claim: Claim, text: str, of: list[dict], against: list[dict]) -> None:
-        self.results.claim(text, [a[claim.figure] / b[claim.figure] for a, b in zip(of, against)], claim.bound,
+        self.results.claim(text, [a[claim.figure] / b[claim.by or claim.figure] for a, b in zip(of, against)], claim.bound,
                            claim.held)
 
     def row(self, row: Row, runs: int, seconds: float) -> None:
         if not self.chosen(row.title):
             return
         takers = [self.takers.get((name, row.size)) or self.takers[name] for name in row.takers]
-        options = [["--size", str(row.size), *row.own.get(name, row.options)] for name in row.takers]
+        options = [row.own.get(name, row.options) for name in row.takers]
         try:
-            self.measure(row.title, [[measure.load(taker, how, seconds) for taker, how in zip(takers, options)]
+            self.measure(row.title, [[self.load.run(taker, row.size, how, seconds) for taker, how in zip(takers, options)]
                                      for _ in range(runs)], row.takers, row.claims, row.unit)
         except Void as void:
             self.failed(row.title, void)
@@ -72,24 +73,37 @@ class Bench:
         if not self.chosen(title):
             return
         claim = rows.SOURCE_CLAIM
-        taken = [[measure.source(self.takers[name], connections, 102400, messages) for name in (PEER, SINK)]
-                 for _ in range(runs)]
+        try:
+            taken = [[measure.source(self.takers[name], connections, 102400, messages) for name in (PEER, SINK)]
+                     for _ in range(runs)]
+        except Void as void:
+            self.failed(title, void)
+            return
         self.measure(title, taken, (PEER, SINK), [], "message")
         self.claim(claim, claim.text.format(connections), [run[1] for run in taken], [run[0] for run in taken])
+
+    def client(self, runs: int, seconds: float, messages: int) -> None:
+        """The client against its peer: how many messages a second each makes."""
+        if not self.chosen(rows.CLIENT_TITLE):
+            return
+        sink = self.takers[SINK]
+        names = (rows.SOURCE, rows.GEN, rows.GEN_PIPELINED)
+        self.measure(rows.CLIENT_TITLE, [
+            [measure.source(sink, 20, 1024, messages), self.load.run(sink, 1024, rows.ONE_AT_A_TIME, seconds),
+             self.load.run(sink, 1024, rows.PIPELINED, seconds)] for _ in range(runs)], names, rows.CLIENT_CLAIMS, "message")
 
     def idle(self, runs: int, seconds: float) -> None:
         """Beside idle connections: the rate, and on a sink just started, what each of them takes of memory."""
         idle = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS, 19900)
-        small = ["--size", "1024"]
         for name, sink, count, times in ((PEER, SmtpSink, IDLE_FOR_SMTP_SINK, 1), (SINK, Mxmirage, idle, runs)):
             title = f"1 KB, 20 beside {count:,} idle"
             if not self.chosen(title):
                 continue
             with sink(f"{name} beside idle", 4028) as taker:
-                taken = [[measure.load(taker, [*small, "--idle", str(count)], seconds),
-                          measure.load(taker, small, seconds)] for _ in range(times)]
+                taken = [[self.load.run(taker, 1024, [*rows.ONE_AT_A_TIME, "--idle", str(count)], seconds),
+                          self.load.run(taker, 1024, rows.ONE_AT_A_TIME, seconds)] for _ in range(times)]
             beside, alone = zip(*taken)
-            memory = beside[0]["idle_bytes"] / count
+            memory = beside[0]["idle_memory"] / count
             self.measure(title, [[one] for one in beside], (name,), [], "message")
             print(f"    without idle: {report.cost(list(alone))}; an idle connection takes {memory:,.0f} B")
             if name == SINK:
@@ -115,6 +129,7 @@ class Bench:
                 self.row(row, max(2, args.runs // 2), args.seconds)
             for connections in rows.SOURCE_CONNECTIONS:
                 self.source(connections, 1 if args.quick else 3, 400 if args.quick else 2000)
+            self.client(max(2, args.runs // 2), args.seconds, 4000 if args.quick else 20000)
             self.idle(max(2, args.runs // 2), args.seconds)
             others = [] if args.targets else rows.grid((10240,), (20,)) if args.quick else rows.grid()
             for row in others:
@@ -163,13 +178,14 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     Mxmirage.binary = f"{args.build}/mxmirage"
     Raw.binary = f"{args.build}/tests/bench/bench-raw"
-    measure.LOAD = f"{args.build}/tests/bench/bench-load"
-    bench = Bench(args)
     print(report.preamble(args))
-    try:
-        bench.run()
-    except Void as void:
-        bench.failed("bench", void)
+    report.print_others(measure.busy_now())
+    with tempfile.TemporaryDirectory(prefix="mxmirage-bench-") as directory:
+        bench = Bench(args, measure.Load(Mxmirage.binary, Path(directory)))
+        try:
+            bench.run()
+        except Void as void:
+            bench.failed("bench", void)
     report.print_targets(bench.results)
     if args.report:
         report.write(bench.results, args, ROOT / "docs")

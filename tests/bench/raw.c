@@ -1,7 +1,7 @@
 /*
- * raw: the floor under every sink. Answers the load generator's dialogue and throws its messages
+ * raw: the floor under every sink. Answers the dialogue of `mxmirage gen` and throws its messages
  * away unread, for it was told how long they are: what is left is what the kernel takes for the
- * bytes. Not an SMTP server: it understands nothing but what load sends. Ends with a signal.
+ * bytes. Not an SMTP server: it understands nothing but what gen sends. Ends with a signal.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -40,7 +40,7 @@ static void answer(struct connection *connection)
 {
 	switch (connection->verb) {
 	case 'E':
-		reply("250-raw\r\n250 PIPELINING\r\n");
+		reply("250-raw\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
 		break;
 	case 'D':
 		connection->text_left = message_size + strlen(".\r\n");

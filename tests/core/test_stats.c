@@ -54,7 +54,7 @@ START_TEST(same_key_same_row_and_merged_over_blocks)
 	}
 	struct stats_row rows[16];
 	ck_assert_uint_le(stats_rows_max(&stats, STATS_DOMAINS), 16);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 4);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 16), 4);
 	ck_assert_uint_eq(rows[0].key.len, 0);
 	ck_assert(span_is(rows[1].key, "gmail.com"));
 	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 10);
@@ -77,8 +77,9 @@ START_TEST(a_full_table_counts_in_other)
 		stats_row_add(block, STATS_DOMAINS, stats_row(block, STATS_DOMAINS, span_of(key)),
 			STATS_ROW_ACCEPTED, 1);
 	}
-	struct stats_row *rows = calloc(stats_rows_max(&stats, STATS_DOMAINS), sizeof(*rows));
-	size_t count = stats_rows(&stats, STATS_DOMAINS, rows);
+	size_t max = stats_rows_max(&stats, STATS_DOMAINS);
+	struct stats_row *rows = calloc(max, sizeof(*rows));
+	size_t count = stats_rows(&stats, STATS_DOMAINS, rows, max);
 	uint64_t sum = 0;
 	for (size_t i = 0; i < count; i++)
 		sum += rows[i].fields[STATS_ROW_ACCEPTED];
@@ -106,6 +107,29 @@ START_TEST(long_and_empty_keys_go_to_other)
 END_TEST
 
 /* Ten times over: a writer killed at some instruction leaves a region that adds up and goes on. */
+/* A writer makes rows while a reader makes room for those that it saw: the rest is for the next time. */
+START_TEST(no_more_rows_than_there_is_room_for)
+{
+	struct stats stats = stats_new();
+	struct stats_block *block = stats_block(&stats, 0);
+	struct stats_row rows[8] = {0};
+	static const char *const keys[] = {"a.example", "b.example", "c.example", "d.example"};
+	for (int i = 0; i < 2; i++)
+		stats_row_add(block, STATS_DOMAINS, stats_row(block, STATS_DOMAINS, span_of(keys[i])),
+			STATS_ROW_ACCEPTED, 1);
+	size_t max = stats_rows_max(&stats, STATS_DOMAINS);
+	ck_assert_uint_le(max, 8);
+	for (int i = 2; i < 4; i++)
+		stats_row_add(block, STATS_DOMAINS, stats_row(block, STATS_DOMAINS, span_of(keys[i])),
+			STATS_ROW_ACCEPTED, 1);
+	ck_assert_uint_le(stats_rows(&stats, STATS_DOMAINS, rows, max), max);
+	rows[3] = (struct stats_row){0};
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 3), 3);
+	ck_assert_ptr_null(rows[3].key.data);
+	stats_drop(&stats);
+}
+END_TEST
+
 START_TEST(survives_the_death_of_its_writer)
 {
 	struct stats stats = stats_new();
@@ -135,8 +159,9 @@ START_TEST(survives_the_death_of_its_writer)
 
 		struct stats again;
 		ck_assert(stats_attach(&again, stats.memory, stats_size(&layout)));
-		struct stats_row *rows = calloc(stats_rows_max(&again, STATS_DOMAINS), sizeof(*rows));
-		size_t count = stats_rows(&again, STATS_DOMAINS, rows);
+		size_t max = stats_rows_max(&again, STATS_DOMAINS);
+		struct stats_row *rows = calloc(max, sizeof(*rows));
+		size_t count = stats_rows(&again, STATS_DOMAINS, rows, max);
 		uint64_t sum = 0, total = stats_sum(&again, STATS_RECIPIENTS_ACCEPTED);
 		for (size_t i = 0; i < count; i++)
 			sum += rows[i].fields[STATS_ROW_ACCEPTED];
@@ -206,7 +231,7 @@ START_TEST(a_reset_keeps_open_connections_and_rows)
 	ck_assert_uint_eq(stats_sum(&stats, STATS_CONNECTIONS), 6);
 	ck_assert_uint_eq(stats_sum(&stats, STATS_CONNECTIONS_CLOSED), 0);
 	ck_assert_uint_eq(stats_sum(&stats, STATS_MESSAGES_ACCEPTED), 0);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 1);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 4), 1);
 	stats_kernel_read(&stats, &kernel);
 	ck_assert_uint_eq(kernel.packets[RULESET_DIVERTED], 0);
 	kernel.packets[RULESET_DIVERTED] = 43;
@@ -214,7 +239,7 @@ START_TEST(a_reset_keeps_open_connections_and_rows)
 	stats_kernel_read(&stats, &kernel);
 	ck_assert_uint_eq(kernel.packets[RULESET_DIVERTED], 3);
 	stats_row_add(block, STATS_DOMAINS, row, STATS_ROW_ACCEPTED, 1);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows), 2);
+	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 4), 2);
 	stats_drop(&stats);
 }
 END_TEST
@@ -267,6 +292,7 @@ int main(void)
 	tcase_add_test(tcase, same_key_same_row_and_merged_over_blocks);
 	tcase_add_test(tcase, a_full_table_counts_in_other);
 	tcase_add_test(tcase, long_and_empty_keys_go_to_other);
+	tcase_add_test(tcase, no_more_rows_than_there_is_room_for);
 	tcase_add_test(tcase, survives_the_death_of_its_writer);
 	tcase_add_test(tcase, attach_refuses_what_is_none);
 	tcase_add_test(tcase, a_new_writer_closes_what_the_old_one_had_open);

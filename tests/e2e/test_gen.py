@@ -3,6 +3,7 @@ every way of sending straight into the divert; its counts are held against mxmir
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -187,12 +188,32 @@ class DivertTest(unittest.TestCase):
     def test_the_size_asked_for_arrives(self) -> None:
         file = self.lab.directory / "message.eml"
         file.write_bytes(b"Subject: dots\n\n" + b".a line\n..\n.\n" * 100)
-        size = len(file.read_bytes().replace(b"\n", b"\r\n"))
-        for options in ([], ["--bdat"]):
-            self.before = self.mxmirage.status()["messages"]
-            result = gen_json(self.lab, self.line("--body-file", str(file), *options), "--message-count", "10")
-            self.assertEqual(result["exit"], 0, result)
-            self.assertEqual(self.grown("bytes"), 10 * size)
+        large = self.lab.directory / "large.eml"  # sent another way
+        large.write_bytes(b"Subject: dots\n\n" + b".a line\n..\n.\n" * 20000)
+        for file, options in itertools.product((file, large), ([], ["--bdat"], ["--no-pipeline"])):
+            with self.subTest(file=file.name, options=options):
+                size = len(file.read_bytes().replace(b"\n", b"\r\n"))
+                self.before = self.mxmirage.status()["messages"]
+                result = gen_json(self.lab, self.line("--body-file", str(file), *options), "--message-count", "50")
+                self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, 50, 0), result)
+                self.assertEqual(self.grown("bytes"), 50 * size)
+
+    def test_connections_alone(self) -> None:
+        before = self.mxmirage.sources()
+        result = gen_json(self.lab, self.line("--connect-only"), "--message-count", str(COUNT))
+        self.assertEqual((result["exit"], result["sent"], result["failed"]), (0, COUNT, 0), result)
+        self.assertEqual(self.grown("accepted"), 0)
+        connections = sum(scene.increase(before, self.mxmirage.sources(), "connections").values())
+        self.assertEqual(connections, result["connections"])
+        self.assertGreaterEqual(connections, COUNT)
+
+    def test_what_the_target_takes(self) -> None:
+        pid = str(self.mxmirage.process.pid)
+        responder = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        result = gen_json(self.lab, self.line("--idle", "500", "--cpu-of", responder), "--message-count", str(COUNT))
+        self.assertEqual(result["exit"], 0, result)
+        self.assertTrue(0 < result["measured"]["cpu_of_s"] < 60, result)
+        self.assertTrue(0 < result["measured"]["idle_memory"] < 10_000_000, result)
 
     def test_the_same_seed_sends_the_same(self) -> None:
         counts = []

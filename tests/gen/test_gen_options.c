@@ -142,6 +142,7 @@ static const struct {
 	{"--header :x", "write one line, \"Name: text\""},
 	{"--pipeline --no-pipeline", "choose one"},
 	{"--http --starttls", "--http goes with none of"},
+	{"--http --connect-only", "--http goes with none of"},
 	{"--nonsense", "--nonsense: no such option"},
 	{"--target", "--target: a value is missing"},
 	{"extra", "extra: gen takes options only"},

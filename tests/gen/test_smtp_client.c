@@ -90,6 +90,8 @@ static const struct dialogue dialogues[] = {
 	{"STARTTLS refused", {SETUP, .starttls = true}, 0, true,
 		{"220 mx.example\r\n", "250 STARTTLS\r\n", "454 4.7.0 not now\r\n"},
 		EHLO "C: STARTTLS\nover starttls 454 4.7.0 not now\n"},
+	{"a connection alone", {SETUP, .connect_only = true}, 0, true, {"220 mx.example\r\n", "221 bye\r\n"},
+		"ready\nC: QUIT\nover idle 0 \n"},
 	{"a banner that refuses", {SETUP}, 1, true, {"554 5.7.1 go away\r\n"},
 		"over banner 554 5.7.1 go away\n"},
 	{"a banner of a busy server", {SETUP}, 1, true, {"421 later\r\n"}, "over banner 421 later\n"},

@@ -1,7 +1,10 @@
 #include "guard.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +15,7 @@
 
 #include "core/rules.h"
 #include "netns.h"
+#include "nlsock.h"
 
 static struct guard *guard_open(void)
 {
@@ -289,6 +293,52 @@ static void in_fresh_netns_follows_a_namesake(void)
 	guard_free(guard);
 }
 
+/*
+ * A chain of somebody else's for all devices whose names begin so, which libnftnl of Debian 12 cannot parse: whatever
+ * else stands beside our tables, they are read. False: this kernel takes none.
+ */
+static bool add_unreadable_chain(void)
+{
+	struct err err = {""};
+	struct nlsock sock;
+	struct nlbatch batch;
+	ck_assert_int_eq(nlsock_open(&sock, -1, &err), 0);
+	ck_assert_int_eq(nlbatch_init(&batch, &sock, 0), 0);
+	struct nlmsghdr *nlh = nlbatch_add(&batch, NFT_MSG_NEWTABLE, NFPROTO_NETDEV, NLM_F_CREATE, "table");
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, "foreign");
+	nlh = nlbatch_add(&batch, NFT_MSG_NEWCHAIN, NFPROTO_NETDEV, NLM_F_CREATE, "chain");
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, "foreign");
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, "all");
+	mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, "filter");
+	struct nlattr *hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
+	mnl_attr_put_u32(nlh, NFTA_HOOK_HOOKNUM, htonl(NF_NETDEV_EGRESS));
+	mnl_attr_put_u32(nlh, NFTA_HOOK_PRIORITY, 0);
+	struct nlattr *devices = mnl_attr_nest_start(nlh, NFTA_HOOK_DEVS);
+	mnl_attr_put_strz(nlh, NFTA_DEVICE_NAME + 1, "eth"); /* NFTA_DEVICE_PREFIX of later headers */
+	mnl_attr_nest_end(nlh, devices);
+	mnl_attr_nest_end(nlh, hook);
+	bool taken = nlsock_commit(&sock, &batch, NULL, &err) == 0;
+	nlbatch_done(&batch);
+	nlsock_close(&sock);
+	return taken;
+}
+
+static void in_fresh_netns_reads_no_others_chains(void)
+{
+	if (!add_unreadable_chain())
+		return;
+	struct guard *guard = guard_open();
+	struct ruleset *rules = rules_default(), *others = rules_example();
+	arm(guard, rules);
+	assert_verified(guard, rules);
+	arm(guard, others);
+	assert_verified(guard, others);
+	ck_assert_int_eq(guard_disarm(guard, NULL), 0);
+	ruleset_free(rules);
+	ruleset_free(others);
+	guard_free(guard);
+}
+
 /* As systemd does: it holds the socket, and who edits through it comes and goes. */
 static void in_fresh_netns_shares_an_inherited_socket(void)
 {
@@ -532,6 +582,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_is_owned,
 	in_fresh_netns_follows_devices,
 	in_fresh_netns_follows_a_namesake,
+	in_fresh_netns_reads_no_others_chains,
 	in_fresh_netns_shares_an_inherited_socket,
 	in_fresh_netns_finds_each_change,
 	in_fresh_netns_names_what_is_refused,

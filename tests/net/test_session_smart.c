@@ -343,7 +343,7 @@ START_TEST(outcomes_are_counted_by_provider)
 		const char *name;
 		uint64_t accepted, tempfail, permfail, bytes;
 	} wanted[] = {{"calm", 1, 0, 0, 4}, {"stern", 0, 1, 1, 0}, {"default", 1, 0, 0, 4}};
-	size_t count = stats_rows(&stats, STATS_PROVIDERS, rows);
+	size_t count = stats_rows(&stats, STATS_PROVIDERS, rows, 8);
 	ck_assert_uint_eq(count, 1 + 3);
 	for (size_t i = 0; i < 3; i++) {
 		size_t at = 1;

@@ -1,11 +1,11 @@
-#include "cpu_time.h"
+#include "process_use.h"
 
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
-double cpu_time_own(void)
+double process_use_cpu_own(void)
 {
 	struct timespec used;
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
@@ -13,7 +13,7 @@ double cpu_time_own(void)
 }
 
 /* Thread by thread: schedstat counts nanoseconds, where stat counts ticks. */
-double cpu_time_of(pid_t pid)
+double process_use_cpu(pid_t pid)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
@@ -34,4 +34,18 @@ double cpu_time_of(pid_t pid)
 	}
 	closedir(tasks);
 	return (double)sum / 1e9;
+}
+
+uint64_t process_use_memory(pid_t pid)
+{
+	char path[64], line[128];
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	FILE *file = fopen(path, "r");
+	uint64_t kib = 0;
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Anonymous: %" SCNu64, &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kib * 1024;
 }
