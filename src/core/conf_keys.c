@@ -52,7 +52,9 @@ const struct conf_key conf_keys[] = {
 		.kind = &conf_kind_ports,
 		.preset = {.type = TOML_ARRAY, .items = &port_25, .count = 1},
 		.example = "[25, 587]",
-		.meaning = "The TCP ports whose outbound connections are diverted, 1 to 16 of them.",
+		.meaning =
+			"The TCP ports whose outbound connections are diverted, 1 to 16 of them, 25 among\n"
+			"them.",
 	},
 	{
 		KEY("divert", "exclude"),

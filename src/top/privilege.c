@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,6 +15,8 @@
 
 /* fs.nr_open's usual value: the most that a process may have. */
 #define FILES_MAX 1048576
+/* Of the warden, as in systemd/mxmirage.service. */
+#define WARDEN_NICE (-15)
 
 int privilege_find_user(const char *name, struct privilege_user *user, struct err *err)
 {
@@ -78,6 +81,16 @@ int privilege_confine(struct err *err)
 		return err_set(
 			err, -errno, "warden: cannot close itself to its own user: %s", strerror(errno));
 	return 0;
+}
+
+void privilege_precede(void)
+{
+	errno = 0;
+	if (getpriority(PRIO_PROCESS, 0) != 0 || errno != 0)
+		return;
+	struct sched_param none = {0};
+	if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none) == 0)
+		setpriority(PRIO_PROCESS, 0, WARDEN_NICE);
 }
 
 void privilege_raise_files(void)

@@ -382,6 +382,7 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
+	privilege_precede();
 	int code = privilege_confine(&err);
 	if (code == 0)
 		code = warden_begin(&warden, &err);

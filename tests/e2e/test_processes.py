@@ -83,6 +83,11 @@ class ProcessesTest(unittest.TestCase):
                              {"0000000000000000"})
             self.assertEqual(said["NoNewPrivs"], "1")
 
+    def test_the_warden_alone_runs_ahead(self) -> None:
+        nice = {pid: os.getpriority(os.PRIO_PROCESS, pid)
+                for pid in (self.mxmirage.warden, self.mxmirage.responder(), *self.mxmirage.siblings())}
+        self.assertEqual(list(nice.values()), [-15] + [0] * (len(nice) - 1))
+
 
 if __name__ == "__main__":
     unittest.main()

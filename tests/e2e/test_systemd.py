@@ -170,6 +170,8 @@ class SystemdTest(unittest.TestCase):
             for of in ("CapInh", "CapBnd", "CapAmb"):
                 self.assertEqual(int(status[of], 16), 0, f"{name}: {of}")
             self.assertEqual(status["Seccomp"], "2", name)
+        # The warden runs ahead of what loads the host, and the responder does not.
+        self.assertEqual((os.getpriority(os.PRIO_PROCESS, warden), os.getpriority(os.PRIO_PROCESS, responder)), (-15, 0))
 
     def test_removed_leaves_the_static_wall(self) -> None:
         """The one that stands for itself: of another file than the unit's."""

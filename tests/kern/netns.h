@@ -10,8 +10,8 @@
 
 /*
  * Moves the calling process into a fresh network namespace, loopback up; call it first in every
- * test that touches the network. The process ends by SIGALRM if the test lasts for longer than 60
- * s.
+ * test that touches the network. The process ends by SIGALRM if the test lasts for longer than 60 s, times
+ * TEST_SLOWNESS.
  */
 void netns_fresh(void);
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from guest_image import Image
 
 MEMORY = "768M"
-BOOT_SECONDS = 180
+BOOT_SECONDS = 600
 KERNEL_COMMAND_LINE = ("root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off "
                        "random.trust_cpu=on systemd.show_status=0")
 MACS = ("52:54:00:00:25:01", "52:54:00:00:25:02")
@@ -74,14 +74,14 @@ class Guest:
         while self.boot_id(max(1, deadline - time.monotonic())) == not_boot:
             time.sleep(0.5)
 
-    def boot_id(self, seconds: float = 60) -> str:
+    def boot_id(self, seconds: float = 180) -> str:
         try:
             return self.run("cat", "/proc/sys/kernel/random/boot_id", seconds=seconds)[1].strip()
         except TimeoutError as error:
             said = self.console.read_text(errors="replace")[-3000:]
             raise GuestError(f"the guest's agent did not answer within {seconds:g} s:\n{said}") from error
 
-    def run(self, *argv: str, stdin: bytes = b"", seconds: float = 60) -> tuple[int, str, str]:
+    def run(self, *argv: str, stdin: bytes = b"", seconds: float = 180) -> tuple[int, str, str]:
         """Exit status, standard output and error. Status 124 when it took longer than `seconds` there."""
         self._requests += 1
         request = {"id": self._requests, "argv": list(map(str, argv)), "input": len(stdin), "seconds": seconds}

@@ -58,6 +58,6 @@ def _shut_down(world: GuestWorld) -> None:
     """The last process that sends is the last that there is."""
     world.count_boot_probes()
     world.shell("systemctl poweroff --no-block")
-    world.lab.guest.wait_off(120)
+    world.lab.guest.wait_off(300)
     world.count_boot_probes()
     world.expect_closed("at the shutdown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 
@@ -34,6 +35,7 @@ def _ownership(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
     state = world.guard()
     world.expect(state.get("armed") and state.get("owner"), f"the guard is {state}")
     world.expect(state.get("persist") == kernel.persist, f"persist is {state.get('persist')}")
+    _said_of_it(world, kernel)
     with world.probes(), world.flushes():
         for way in ("true", "systemctl kill -s KILL mxmirage", "systemctl stop mxmirage", "systemctl daemon-reexec"):
             world.shell(way)
@@ -43,6 +45,22 @@ def _ownership(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
             world.expect_closed(f"after {way}, with flushes")
         world.shell("systemctl start mxmirage")
         world.expect_back("after it was stopped")
+
+
+def _said_of_it(world: GuestWorld, kernel: Kernel) -> None:
+    """prove and doctor, as a user asks them."""
+    proof = json.loads(world.shell("mxmirage prove --json || true"))
+    world.expect(proof["verdict"] == "proven", f"prove says {proof['verdict']}: {proof['unproven']}, "
+                 f"{[c for c in proof['canaries'] if not c['in_order']]}")
+    world.expect_closed("of the canaries of prove")
+    found = json.loads(world.shell("mxmirage doctor --json || true"))["findings"]
+    world.expect(not [f for f in found if f["state"] in ("fail", "unknown")], f"doctor found {found}")
+    release = world.shell("uname -r").strip()
+    for check, text in (("kernel", f"{release} loads the whole ruleset"), ("kernel", "egress chains on devices"),
+                        ("kernel", "which outlive it (PERSIST)" if kernel.persist else "none that outlive it"),
+                        ("queue", "escapes can be named by nft_queue"), ("guard", "armed, and owned")):
+        world.expect([f for f in found if f["check"] == check and text in f["found"]],
+                     f"doctor does not say {text!r} of {check}: {[f['found'] for f in found if f['check'] == check]}")
 
 
 def _kills(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:

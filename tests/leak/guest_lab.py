@@ -25,6 +25,7 @@ from guest_image import CACHE, ROOT, Kernel, build
 from lab import HOST, INET, LAN, Lab, LabError, wait_until
 
 BIN = "/usr/local/bin"
+PROBE_SECONDS = 1800  # no run takes longer
 V4_PEER = min(a for a in zones.domain_addresses("gmail.com") if ":" not in a)
 V6_PEER = min(a for a in zones.domain_addresses("gmail.com") if ":" in a)
 PROBE_KINDS = {"connect4": "v4", "marked": "v4", "bound": "v4", "raw": "v4", "packet4": "v4",
@@ -164,18 +165,18 @@ class GuestLab(Lab):
         self.kernel = kernel
         self.guest.power_on(snapshot="ready")
 
-    def wait_for_network(self, seconds: float = 60) -> None:
+    def wait_for_network(self, seconds: float = 180) -> None:
         script = f"ip -4 route show default; ip -6 route show default; ip -6 -o address show dev lan to {lab.LAN_GATEWAY_V6}"
         wait_until(lambda: len(self.shell(script, check=False).splitlines()) == 3, seconds,
                    "the guest's network to be configured")
 
-    def wait_for_boot(self, seconds: float = 120) -> None:
+    def wait_for_boot(self, seconds: float = 300) -> None:
         """Until everything that is to start at boot has started or failed."""
         wait_until(lambda: self.shell("systemctl is-system-running", check=False).strip() in ("running", "degraded"),
                    seconds, "the guest's boot to end")
         self.wait_for_network()
 
-    def run(self, space: str, *argv: str, check: bool = True, timeout: float = 60,
+    def run(self, space: str, *argv: str, check: bool = True, timeout: float = 180,
             stdin: str | bytes | None = None) -> subprocess.CompletedProcess:
         if space != HOST:
             return super().run(space, *argv, check=check, timeout=timeout, stdin=stdin)
@@ -187,12 +188,12 @@ class GuestLab(Lab):
                            f"{done.stderr.strip() or done.stdout.strip()}")
         return done
 
-    def shell(self, script: str, check: bool = True, timeout: float = 60) -> str:
+    def shell(self, script: str, check: bool = True, timeout: float = 180) -> str:
         """Runs a script in the guest; what it printed."""
         return self.run(HOST, "sh", "-c", script, check=check, timeout=timeout).stdout
 
     def start_probes(self, kinds: tuple[str, ...] = tuple(PROBE_KINDS), rate: int = 1000) -> None:
-        self.shell(f"rm -f /run/probe.json; {BIN}/guest-probe {rate} 280 {','.join(kinds)} {V4_PEER} {V6_PEER} "
+        self.shell(f"rm -f /run/probe.json; {BIN}/guest-probe {rate} {PROBE_SECONDS} {','.join(kinds)} {V4_PEER} {V6_PEER} "
                    ">/run/probe.json 2>&1 & echo $! >/run/probe.pid")
 
     def stop_probes(self) -> dict:

@@ -27,7 +27,7 @@ from machine_root import dependencies, package_file
 from mxmirage import ROOT
 from oracle import Oracle
 
-PATIENCE = 60  # seconds for what takes a few where the processor is not emulated
+PATIENCE = 180  # seconds for what takes a few where the processor is not emulated
 PEER_SHARE = 0.3  # of the runs have somebody who answers on port 25 of the internet
 GREETING = "220 "
 CONFIGURATION = f"[divert]\nexclude = {json.dumps(zones.LAN_EXCLUDE)}\n"
@@ -53,7 +53,7 @@ class GuestWorld:
         package, rules = package_file(), build_directory().parent / "rules"
         with ExitStack() as stack:
             self.lab = stack.enter_context(GuestLab(self.kernels, tuple(dependencies(package)), self._prepare,
-                                                    {PACKAGE: package, str(rules): rules}))
+                                                    {PACKAGE: package, str(rules): rules} | unit_tests()))
             self.oracle = Oracle(self.lab)
             self._doors(INET, 465, 587)
             self._doors(LAN, 25)
@@ -65,7 +65,7 @@ class GuestWorld:
 
     def _prepare(self, lab: GuestLab) -> None:
         """In a guest that has booted, before its snapshot is taken."""
-        lab.shell(f"dpkg -i {PACKAGE}; cat >/etc/mxmirage/mxmirage.toml <<'END'\n{CONFIGURATION}END\nsync", timeout=120)
+        lab.shell(f"dpkg -i {PACKAGE}; cat >/etc/mxmirage/mxmirage.toml <<'END'\n{CONFIGURATION}END\nsync", timeout=300)
 
     def _doors(self, space: str, *ports: int) -> subprocess.Popen:
         doors = self.lab.start_python(space, "doors.py", *map(str, ports), stdout=subprocess.PIPE)
@@ -104,11 +104,11 @@ class GuestWorld:
 
     # What can be done to the guest.
 
-    def shell(self, script: str, check: bool = True, timeout: float = 120) -> str:
+    def shell(self, script: str, check: bool = True, timeout: float = 300) -> str:
         return self.lab.shell(script, check, timeout)
 
     def succeeds(self, script: str) -> bool:
-        return self.lab.run(HOST, "sh", "-c", script, check=False, timeout=120).returncode == 0
+        return self.lab.run(HOST, "sh", "-c", script, check=False, timeout=300).returncode == 0
 
     def arm(self) -> None:
         """As a user would."""
@@ -201,10 +201,16 @@ class GuestWorld:
 
     def says(self, space: str, *targets: str) -> list[str]:
         """What is said first there, or why nothing."""
-        return self.lab.run(space, sys.executable, _REACH, "5", *targets).stdout.splitlines()
+        return self.lab.run(space, sys.executable, _REACH, "20", *targets).stdout.splitlines()
 
     def settle(self) -> None:
         time.sleep(0.3)
+
+
+def unit_tests() -> dict[str, Path]:
+    """Programs of tests/kern, by their path in the guest."""
+    sources = sorted((ROOT / "tests/kern").glob("test_*.c"))
+    return {f"/root/units/{source.stem}": build_directory() / "tests" / source.stem for source in sources}
 
 
 def build_directory() -> Path:
