@@ -35,14 +35,36 @@ static bool is_stop(const struct ruleset_rule *rule)
 	return true;
 }
 
+static size_t match_count(const struct ruleset_rule *rule)
+{
+	size_t count = 0;
+	while (count < rule->term_count && rule->terms[count].kind < RULESET_COUNT)
+		count++;
+	return count;
+}
+
+/*
+ * The last of the stops from `at` on that each take what the one before leaves of the same packets (reset these, drop
+ * the others): what it matches covers theirs, so that one look, and one limit, does for them all.
+ */
+static size_t stops_end(const struct ruleset_table *table, size_t at)
+{
+	for (; at + 1 < table->rule_count; at++) {
+		const struct ruleset_rule *rule = &table->rules[at], *next = rule + 1;
+		size_t matches = match_count(next);
+		if (strcmp(rule->chain, next->chain) != 0 || !is_stop(next) || matches > match_count(rule) ||
+			memcmp(rule->terms, next->terms, matches * sizeof(rule->terms[0])) != 0)
+			break;
+	}
+	return at;
+}
+
 /* Puts `count` terms behind the matches, in the place of counter and verdict. */
 static struct ruleset_rule rule_ending(
 	const struct ruleset_rule *rule, size_t count, const enum ruleset_kind *kinds)
 {
 	struct ruleset_rule copy = *rule;
-	copy.term_count = 0;
-	while (copy.term_count < rule->term_count && rule->terms[copy.term_count].kind < RULESET_COUNT)
-		copy.term_count++;
+	copy.term_count = match_count(rule);
 	for (size_t i = 0; i < count; i++)
 		copy.terms[copy.term_count++] = (struct ruleset_term){.kind = kinds[i]};
 	return copy;
@@ -87,14 +109,18 @@ static bool output_queue(struct ruleset_table *table, enum ruleset_kind queue)
 	chain.name = ESCAPE_OUTPUT;
 	chain.priority--;
 	bool ok = chain_insert(table, at, chain);
+	size_t seen = 0; /* rules before this one need not be shown any more */
 	for (size_t i = 0; i < count && ok; i++) {
 		struct ruleset_rule rule = table->rules[i];
 		if (strcmp(rule.chain, GUARD_OUTPUT) != 0)
 			continue;
 		rule.chain = ESCAPE_OUTPUT;
-		if (is_stop(&rule)) {
-			struct ruleset_rule shown = rule_shown(&rule, queue);
+		if (i >= seen && is_stop(&rule)) {
+			size_t last = stops_end(table, i);
+			struct ruleset_rule shown = rule_shown(&table->rules[last], queue);
+			shown.chain = ESCAPE_OUTPUT;
 			ok = ruleset_add_rule(table, &shown);
+			seen = last + 1;
 		}
 		ok = ok && ruleset_add_rule(table, &rule);
 	}
@@ -106,8 +132,9 @@ static bool chain_log(struct ruleset_table *table, const char *chain)
 	bool ok = true;
 	for (size_t i = 0; i < table->rule_count && ok; i++)
 		if (strcmp(table->rules[i].chain, chain) == 0 && is_stop(&table->rules[i])) {
-			ok = rule_insert(table, i, rule_shown(&table->rules[i], RULESET_LOG));
-			i++;
+			size_t last = stops_end(table, i);
+			ok = rule_insert(table, i, rule_shown(&table->rules[last], RULESET_LOG));
+			i = last + 1;
 		}
 	return ok;
 }

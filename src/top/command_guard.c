@@ -150,8 +150,9 @@ enum exit_code command_guard(const struct command *command, const struct options
 	struct guard *guard = guard_new(inherited, &err);
 	enum exit_code code = EXIT_CODE_USAGE;
 	if (!guard) {
+		/* That needs no privilege: the kernel lacks it. */
 		fprintf(stderr, "mxmirage: %s\n", err.text);
-		return EXIT_CODE_PRIVILEGE;
+		return EXIT_CODE_SOFTWARE;
 	}
 	/* Of another file systemd's unit knows nothing. */
 	bool as_installed =
