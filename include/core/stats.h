@@ -124,6 +124,9 @@ void stats_row_add(struct stats_block *block, enum stats_table_id table, uint32_
 
 uint64_t stats_sum(const struct stats *stats, enum stats_counter counter);
 
+/* Connections that are open, of one block. */
+uint64_t stats_open(const struct stats_block *block);
+
 struct stats_row {
 	struct span key; /* in the region; empty for `other` */
 	uint64_t fields[STATS_ROW_FIELDS];

@@ -1,14 +1,16 @@
 /*
  * nlsock: talks to nfnetlink. A batch is sent as one message, which the kernel takes whole or not
  * at all, and every acknowledgement is collected, so that a refusal names the object that was
- * refused. It knows nothing of tables and rules, joins no multicast group, and never waits:
- * nfnetlink answers within the system call that asks, so an answer that is not there is lost, and
- * that is an error.
+ * refused. It knows nothing of tables and rules, joins no multicast group, and never waits for the
+ * kernel: nfnetlink answers within the system call that asks, so an answer that is not there is lost,
+ * and that is an error. It waits, half a second at most, for another process that uses the same
+ * inherited socket.
  */
 #ifndef MX_NLSOCK_H
 #define MX_NLSOCK_H
 
 #include <libmnl/libmnl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +20,7 @@ struct nlsock {
 	struct mnl_socket *socket;
 	uint32_t portid; /* the netlink address, by which the kernel knows a table's owner */
 	uint32_t seq;
+	bool inherited; /* others may use it at the same time: one exchange after the other */
 };
 
 /* Room that a caller of nlbatch_add() has for one message, header included, in bytes. */

@@ -4,12 +4,19 @@
 #ifndef MX_ADMIN_JSON_H
 #define MX_ADMIN_JSON_H
 
+#include <event2/buffer.h>
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "stats.h"
 
 /* New references; NULL when out of memory. Times are seconds since the epoch. */
 json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode);
-json_t *admin_json_table(const struct stats *stats, enum stats_table_id table);
+
+/*
+ * Appends a table's text. A row at a time: a table may have a million, and their values together would take ten times
+ * the text's memory. False when out of memory; then `to` holds a part.
+ */
+bool admin_json_table(const struct stats *stats, enum stats_table_id table, struct evbuffer *to);
 
 #endif

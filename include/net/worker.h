@@ -22,6 +22,13 @@ struct worker_setup {
 	const struct policy *policy;
 	const struct origdst_finder *finders;
 	struct stats_block *block;
+	/*
+	 * Connections that this process's workers may have open together; 0: as many as there are descriptors. Theirs
+	 * are every `processes`th block of stats, this worker's among them.
+	 */
+	uint64_t connections_max;
+	const struct stats *stats;
+	unsigned processes;
 	struct policy_state *state;
 	const char *dns_servers; /* as resolver_setup.servers */
 	bool resolve;            /* ask DNS at all */

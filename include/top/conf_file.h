@@ -26,6 +26,9 @@ char *conf_file_read(const char *file, size_t *len, struct err *err);
  */
 struct conf *conf_file_text(const char *file, const char *text, size_t len, struct err *err);
 
+/* Both: the configuration that a file holds. NULL on failure, err filled. */
+struct conf *conf_file_load(const char *file, struct err *err);
+
 /*
  * The control socket's path by the file, for who asks the daemon: also of a file with mistakes, about
  * which the daemon is to be asked. The default where the file cannot be read or names none. To be

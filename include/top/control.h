@@ -12,6 +12,11 @@
 
 #define CONTROL_FDS_MAX  64
 #define CONTROL_TEXT_MAX 1024
+/*
+ * How long the warden waits for room in the channel. The guard waits with it, and the responder is what may hang, or
+ * be in a stranger's hands.
+ */
+#define CONTROL_PATIENCE_S 3
 
 enum control_type {
 	/* To the responder, in this order at its start. */
@@ -47,7 +52,10 @@ struct control_message {
 /* Makes the pair; [0] is the warden's end. 0 or a negative errno, err filled. */
 int control_pair(int fds[2], struct err *err);
 
-/* Sends, waiting for room; the descriptors stay the caller's. 0 or a negative errno. */
+/*
+ * Sends, waiting for room, from the warden's end no longer than CONTROL_PATIENCE_S; the descriptors stay the caller's. 0
+ * or a negative errno, -EAGAIN when there was no room.
+ */
 int control_send(int fd, const struct control_message *message, struct err *err);
 
 /*

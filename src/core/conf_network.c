@@ -6,6 +6,8 @@
 #include "conf_block.h"
 #include "conf_key.h"
 
+#define SMTP_PORT 25
+
 static int port_order(const void *a, const void *b)
 {
 	return *(const uint16_t *)a - *(const uint16_t *)b;
@@ -15,6 +17,7 @@ static void ports_read(const struct conf_key *key, const struct toml_node *node,
 	struct conf_mistakes *mistakes)
 {
 	uint16_t ports[CONF_PORTS_MAX];
+	bool has_25 = false;
 	if (!conf_items_check(key, node, TOML_INTEGER, mistakes))
 		return;
 	if (node->count == 0 || node->count > CONF_PORTS_MAX) {
@@ -31,6 +34,15 @@ static void ports_read(const struct conf_key *key, const struct toml_node *node,
 			return;
 		}
 		ports[i] = (uint16_t)port;
+		has_25 |= port == SMTP_PORT;
+	}
+	/* Everything that the program says of itself is about that one: it may not be open unnoticed. */
+	if (!has_25) {
+		conf_mistake(mistakes, node->line,
+			"%s lacks port %d, which would be open: mail to the real MX hosts could leave; write "
+			"ports = [%d, %u]",
+			key->path, SMTP_PORT, SMTP_PORT, ports[0]);
+		return;
 	}
 	qsort(ports, node->count, sizeof(*ports), port_order);
 	conf->divert.port_count = 0;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libnftnl/common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 /*
  * An answer takes about 1 KB of the receive buffer. A batch has a message for each rule, chain, set
@@ -22,6 +25,9 @@
 #define ANSWER_MAX 32768
 /* Stale answers that a former holder of an inherited socket may have left. */
 #define DRAIN_MAX 100000
+/* Half a second in all; an exchange takes milliseconds. */
+#define LOCK_TRIES   500
+#define LOCK_WAIT_NS 1000000
 
 static int socket_new(struct nlsock *sock, struct err *err)
 {
@@ -55,6 +61,7 @@ int nlsock_open(struct nlsock *sock, int inherited, struct err *err)
 	int code = inherited >= 0 ? socket_inherit(sock, inherited, err) : socket_new(sock, err);
 	if (code < 0)
 		return code;
+	sock->inherited = inherited >= 0;
 	sock->portid = mnl_socket_get_portid(sock->socket);
 
 	/* Errors without a copy of the message that they are about: no answer is ever large. */
@@ -92,6 +99,29 @@ static ssize_t answer_receive(const struct nlsock *sock, char *buf, size_t size)
 		if (from.nl_pid == 0)
 			return len;
 	}
+}
+
+/*
+ * Others who inherited the socket would take our answers for stale ones. Whoever holds it is stopped, if it takes
+ * longer than any exchange: then what is lost is noticed. Descriptors of one socket share a lock by flock(), so by fcntl().
+ */
+static void exchange_begin(const struct nlsock *sock)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	for (int i = 0; sock->inherited && i < LOCK_TRIES; i++) {
+		if (fcntl(mnl_socket_get_fd(sock->socket), F_SETLK, &lock) == 0 ||
+			(errno != EAGAIN && errno != EACCES && errno != EINTR))
+			return;
+		nanosleep(&(struct timespec){0, LOCK_WAIT_NS}, NULL);
+	}
+}
+
+static int exchange_end(const struct nlsock *sock, int code)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+	if (sock->inherited && fcntl(mnl_socket_get_fd(sock->socket), F_SETLK, &lock) < 0)
+		return code < 0 ? code : -errno;
+	return code;
 }
 
 static int message_send(const struct nlsock *sock, const void *data, size_t len)
@@ -222,8 +252,8 @@ static void answer_take(struct answers *answers, const struct nlmsghdr *nlh)
 }
 
 /* Without its end message the kernel checks a batch and takes it back. */
-static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole, struct nlbatch_refusal *refusal,
-	struct err *err)
+static int batch_exchange(struct nlsock *sock, struct nlbatch *batch, bool whole,
+	struct nlbatch_refusal *refusal, struct err *err)
 {
 	*refusal = (struct nlbatch_refusal){"the batch", 0};
 
@@ -267,6 +297,13 @@ static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole, st
 	return 0;
 }
 
+static int batch_send(struct nlsock *sock, struct nlbatch *batch, bool whole, struct nlbatch_refusal *refusal,
+	struct err *err)
+{
+	exchange_begin(sock);
+	return exchange_end(sock, batch_exchange(sock, batch, whole, refusal, err));
+}
+
 int nlsock_commit(
 	struct nlsock *sock, struct nlbatch *batch, struct nlbatch_refusal *refusal, struct err *err)
 {
@@ -285,7 +322,8 @@ struct nlmsghdr *nlsock_prepare(struct nlsock *sock, char *buf, uint16_t type, u
 	return nftnl_nlmsg_build_hdr(buf, type, family, flags | NLM_F_ACK, ++sock->seq);
 }
 
-int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)
+static int request_exchange(
+	struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)
 {
 	int code = message_send(sock, request, request->nlmsg_len);
 	if (code < 0)
@@ -301,4 +339,10 @@ int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t
 		if (more == MNL_CB_STOP)
 			return 0;
 	}
+}
+
+int nlsock_request(struct nlsock *sock, const struct nlmsghdr *request, mnl_cb_t callback, void *data)
+{
+	exchange_begin(sock);
+	return exchange_end(sock, request_exchange(sock, request, callback, data));
 }

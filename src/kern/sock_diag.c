@@ -60,6 +60,10 @@ static void ask(struct sock_diag *diag, struct nlmsghdr *nlh, mnl_cb_t callback,
 		ssize_t len = recv(mnl_socket_get_fd(diag->socket), buf, sizeof(buf), MSG_DONTWAIT);
 		if (len < 0)
 			return;
+		/* The rest of an answer that was given up is not the next one's. */
+		if ((size_t)len < sizeof(struct nlmsghdr) ||
+			((const struct nlmsghdr *)buf)->nlmsg_seq != diag->seq)
+			continue;
 		int more = mnl_cb_run(
 			buf, (size_t)len, diag->seq, mnl_socket_get_portid(diag->socket), callback, search);
 		if (more <= 0 || !(nlh->nlmsg_flags & NLM_F_DUMP & ~NLM_F_REQUEST))

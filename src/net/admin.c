@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,14 +55,19 @@ struct route {
 	bool refresh; /* with fresh kernel counters */
 };
 
-static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+static void reply_body(struct evhttp_request *request, int code, const char *type, struct evbuffer *body)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	evhttp_add_header(headers, "Content-Type", type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_send_reply(request, code, NULL, body);
+}
+
+static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+{
 	struct evbuffer *body = evhttp_request_get_output_buffer(request);
 	evbuffer_add(body, text, strlen(text));
-	evhttp_send_reply(request, code, NULL, NULL);
+	reply_body(request, code, type, NULL);
 }
 
 static void reply_json(struct evhttp_request *request, json_t *value)
@@ -84,7 +91,13 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
-	reply_json(request, admin_json_table(admin->setup.stats, (enum stats_table_id)route->table));
+	struct evbuffer *body = evbuffer_new();
+	if (body && admin_json_table(admin->setup.stats, (enum stats_table_id)route->table, body))
+		reply_body(request, HTTP_OK, "application/json", body);
+	else
+		evhttp_send_error(request, HTTP_INTERNAL, "out of memory");
+	if (body)
+		evbuffer_free(body);
 }
 
 static void answer_alive(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -334,6 +347,24 @@ static void admin_request(struct evhttp_request *request, void *arg)
 	evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 
+static void accept_again(evutil_socket_t fd, short what, void *listener)
+{
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(listener);
+}
+
+/* Without descriptors accept() fails again at once: libevent itself would spin, and say so each time. */
+static void accept_failed(struct evconnlistener *listener, void *http)
+{
+	(void)http;
+	const struct timeval pause = {0, 100 * 1000};
+	struct event_base *base = evconnlistener_get_base(listener);
+	evconnlistener_disable(listener);
+	if (event_base_once(base, -1, EV_TIMEOUT, accept_again, listener, &pause) < 0)
+		evconnlistener_enable(listener);
+}
+
 void admin_set_policy(struct admin *admin, const struct policy *policy)
 {
 	policy_unref(admin->policy);
@@ -344,7 +375,10 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
 {
 	struct admin *admin = calloc(1, sizeof(*admin));
 	struct evhttp *http = evhttp_new(setup->base);
-	if (!admin || !http || evhttp_accept_socket(http, setup->listener) < 0) {
+	struct evhttp_bound_socket *bound = NULL;
+	if (admin && http)
+		bound = evhttp_accept_socket_with_handle(http, setup->listener);
+	if (!bound) {
 		close(setup->listener);
 		if (http)
 			evhttp_free(http);
@@ -354,6 +388,7 @@ struct admin *admin_new(const struct admin_setup *setup, struct err *err)
 	}
 	admin->setup = *setup;
 	admin->http = http;
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), accept_failed);
 	TAILQ_INIT(&admin->refreshing);
 	TAILQ_INIT(&admin->reloading);
 	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);

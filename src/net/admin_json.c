@@ -180,30 +180,35 @@ static json_t *row_key(struct span key, bool address)
 	return json_stringn(plain, key.len);
 }
 
-json_t *admin_json_table(const struct stats *stats, enum stats_table_id id)
+/* A key's longest, each octet as \u00XX, and the fields with their names. */
+#define ROW_TEXT_MAX (6 * STATS_KEY_MAX + STATS_ROW_FIELDS * 40 + 64)
+
+static bool put_row(const struct stats_row *stats_row, enum stats_table_id id, struct evbuffer *to)
+{
+	json_t *row = json_object();
+	if (stats_row->key.len > 0)
+		json_object_set_new(row, tables[id].key, row_key(stats_row->key, tables[id].address));
+	for (int f = 0; f < STATS_ROW_FIELDS; f++)
+		/* A domain or provider has no connections: one connection carries many. */
+		if (tables[id].address || f != STATS_ROW_CONNECTIONS)
+			json_object_set_new(row, fields[f], integer(stats_row->fields[f]));
+	char text[ROW_TEXT_MAX];
+	size_t len = json_dumpb(row, text, sizeof(text), JSON_COMPACT);
+	json_decref(row);
+	return len > 0 && len <= sizeof(text) && evbuffer_add(to, text, len) == 0;
+}
+
+bool admin_json_table(const struct stats *stats, enum stats_table_id id, struct evbuffer *to)
 {
 	size_t max = stats_rows_max(stats, id);
 	struct stats_row *rows = calloc(max, sizeof(*rows));
 	if (!rows)
-		return NULL;
+		return false;
 	size_t count = stats_rows(stats, id, rows, max);
-	json_t *list = json_array(), *other = NULL;
-	for (size_t i = 0; i < count; i++) {
-		json_t *row = json_object();
-		if (i > 0)
-			json_object_set_new(row, tables[id].key, row_key(rows[i].key, tables[id].address));
-		for (int f = 0; f < STATS_ROW_FIELDS; f++)
-			/* A domain or provider has no connections: one connection carries many. */
-			if (tables[id].address || f != STATS_ROW_CONNECTIONS)
-				json_object_set_new(row, fields[f], integer(rows[i].fields[f]));
-		if (i == 0)
-			other = row;
-		else
-			json_array_append_new(list, row);
-	}
+	bool good = evbuffer_add_printf(to, "{\"other\":") > 0 && put_row(&rows[0], id, to) &&
+		    evbuffer_add_printf(to, ",\"%s\":[", tables[id].name) > 0;
+	for (size_t i = 1; i < count && good; i++)
+		good = (i == 1 || evbuffer_add(to, ",", 1) == 0) && put_row(&rows[i], id, to);
 	free(rows);
-	json_t *table = json_object();
-	json_object_set_new(table, tables[id].name, list);
-	json_object_set_new(table, "other", other);
-	return table;
+	return good && evbuffer_add(to, "]}", 2) == 0;
 }

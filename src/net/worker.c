@@ -19,6 +19,9 @@
 struct worker {
 	unsigned index;
 	struct session_shared shared;
+	uint64_t connections_max;
+	struct stats stats;
+	unsigned processes;
 	struct resolver *resolver;
 	const struct origdst_finder *finders;
 	struct event **accepting;
@@ -65,11 +68,30 @@ static void worker_resume(evutil_socket_t fd, short what, void *arg)
 		event_add(worker->accepting[i], NULL);
 }
 
+/*
+ * The last descriptors are for others: the control socket, which says what is wrong, and DNS. The workers read each
+ * other's counts and share nothing that they write: between two of them some connections too many may come.
+ */
+static bool worker_is_full(const struct worker *worker)
+{
+	if (!worker->connections_max)
+		return false;
+	uint64_t open = 0;
+	for (uint32_t i = worker->index % worker->processes; i < worker->stats.layout.blocks;
+		i += worker->processes)
+		open += stats_open(stats_block(&worker->stats, i));
+	return open >= worker->connections_max;
+}
+
 static void worker_accept(evutil_socket_t listener, short what, void *arg)
 {
 	(void)what;
 	struct worker *worker = arg;
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		if (worker_is_full(worker)) {
+			worker_back_off(worker, EMFILE);
+			return;
+		}
 		struct session_peer peer = {0};
 		socklen_t len = sizeof(peer.source);
 		int fd = accept4(
@@ -236,6 +258,11 @@ struct worker *worker_start(const struct worker_setup *setup, struct err *err)
 	}
 	worker->index = setup->index;
 	worker->finders = setup->finders;
+	worker->connections_max = setup->connections_max;
+	if (setup->connections_max) {
+		worker->stats = *setup->stats;
+		worker->processes = setup->processes;
+	}
 	worker->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (worker_init(worker, setup, err) < 0)
 		goto fail;

@@ -1,7 +1,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -18,15 +17,6 @@ static enum exit_code fail(int code, const struct err *err)
 	return exit_code_of(code);
 }
 
-static struct conf *conf_read(const struct options *options, struct err *err)
-{
-	size_t len;
-	char *text = conf_file_read(options->conf_file, &len, err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, err) : NULL;
-	free(text);
-	return conf;
-}
-
 static enum exit_code conf_refused(const struct err *err)
 {
 	fprintf(stderr, "%s\n", err->text);
@@ -37,7 +27,7 @@ static enum exit_code conf_refused(const struct err *err)
 static enum exit_code arm_by_systemd(const struct options *options)
 {
 	struct err err;
-	struct conf *conf = conf_read(options, &err);
+	struct conf *conf = conf_file_load(options->conf_file, &err);
 	if (!conf)
 		return conf_refused(&err);
 	conf_unref(conf);
@@ -74,7 +64,7 @@ static struct conf *conf_at_boot(struct guard *guard, bool wall, const char *fil
 static enum exit_code arm(struct guard *guard, bool owned, const struct options *options)
 {
 	struct err err;
-	struct conf *conf = conf_read(options, &err);
+	struct conf *conf = conf_file_load(options->conf_file, &err);
 	if (!conf && (owned || options->wall)) {
 		conf = conf_at_boot(guard, options->wall, options->conf_file, &err);
 		if (!conf)
@@ -160,8 +150,9 @@ enum exit_code command_guard(const struct command *command, const struct options
 	struct guard *guard = guard_new(inherited, &err);
 	enum exit_code code = EXIT_CODE_USAGE;
 	if (!guard) {
+		/* That needs no privilege: the kernel lacks it. */
 		fprintf(stderr, "mxmirage: %s\n", err.text);
-		return EXIT_CODE_PRIVILEGE;
+		return EXIT_CODE_SOFTWARE;
 	}
 	/* Of another file systemd's unit knows nothing. */
 	bool as_installed =

@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "columns.h"
 #include "command.h"
@@ -17,10 +16,7 @@ enum exit_code command_prove(const struct command *command, const struct options
 {
 	(void)command;
 	struct err err;
-	size_t len;
-	char *text = conf_file_read(options->conf_file, &len, &err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
-	free(text);
+	struct conf *conf = conf_file_load(options->conf_file, &err);
 	if (!conf) {
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_CODE_CONFIGURATION;

@@ -80,14 +80,11 @@ enum exit_code command_tune(const struct command *command, const struct options 
 {
 	(void)command;
 	struct err err;
-	size_t len;
 	if (options->argc > 0 && !options->sysctl) {
 		fprintf(stderr, "mxmirage: tune %s: a file is for --sysctl\n", options->argv[0]);
 		return EXIT_CODE_USAGE;
 	}
-	char *text = conf_file_read(options->conf_file, &len, &err);
-	struct conf *conf = text ? conf_file_text(options->conf_file, text, len, &err) : NULL;
-	free(text);
+	struct conf *conf = conf_file_load(options->conf_file, &err);
 	if (!conf) {
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_CODE_CONFIGURATION;

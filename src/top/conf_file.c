@@ -92,6 +92,15 @@ struct conf *conf_file_text(const char *file, const char *text, size_t len, stru
 	return conf;
 }
 
+struct conf *conf_file_load(const char *file, struct err *err)
+{
+	size_t len;
+	char *text = conf_file_read(file, &len, err);
+	struct conf *conf = text ? conf_file_text(file, text, len, err) : NULL;
+	free(text);
+	return conf;
+}
+
 static const struct toml_node *item_of(const struct toml_node *table, const char *key)
 {
 	for (size_t i = 0; table && table->type == TOML_TABLE && i < table->count; i++)

@@ -16,9 +16,15 @@ struct packet {
 
 int control_pair(int fds[2], struct err *err)
 {
+	const struct timeval patience = {CONTROL_PATIENCE_S, 0};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return err_set(err, -errno, "channel to the responder: %s", strerror(errno));
-	return 0;
+	if (setsockopt(fds[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0)
+		return 0;
+	int code = err_set(err, -errno, "channel to the responder: %s", strerror(errno));
+	close(fds[0]);
+	close(fds[1]);
+	return code;
 }
 
 static int packet_send(int fd, const struct control_message *message, int flags, struct err *err)

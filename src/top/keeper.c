@@ -164,7 +164,7 @@ int keeper_open(struct keeper *keeper, struct event_base *base, const struct con
 		return code;
 	keeper->guard = guard_new(inherited, err);
 	if (!keeper->guard)
-		return -EPERM;
+		return -EPROTONOSUPPORT;
 	struct guard_state before;
 	code = guard_state(keeper->guard, &before, err);
 	if (code < 0)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,9 @@
 #include "shared.h"
 #include "siblings.h"
 #include "worker.h"
+
+#define FILES_BESIDE      40 /* channels, counts, control socket and those who ask it */
+#define FILES_OF_A_WORKER 6  /* event loop, wake-up, DNS */
 
 struct responder {
 	int channel;     /* to the warden; in a sibling to the first of them */
@@ -99,6 +103,18 @@ static int take_config(struct responder *responder, struct err *err)
 	return 0;
 }
 
+/* What is left for connections beside the listeners, DNS and the control socket. */
+static uint64_t connections_max(const struct responder *responder, size_t listeners)
+{
+	const struct conf *conf = responder->policy->conf;
+	unsigned workers = (conf->listen.workers + responder->processes - 1) / responder->processes;
+	uint64_t beside = FILES_BESIDE + workers * (listeners + FILES_OF_A_WORKER);
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	return limit.rlim_cur > 2 * beside ? limit.rlim_cur - beside : limit.rlim_cur / 2;
+}
+
 static int start_worker(struct responder *responder, struct control_message *message, struct err *err)
 {
 	unsigned index = (unsigned)message->value;
@@ -112,6 +128,9 @@ static int start_worker(struct responder *responder, struct control_message *mes
 		.policy = responder->policy,
 		.finders = origdst_finders,
 		.block = stats_block(&responder->counts.stats, index),
+		.connections_max = connections_max(responder, message->fd_count),
+		.stats = &responder->counts.stats,
+		.processes = responder->processes,
 		.state = responder->state,
 		.dns_servers = responder->policy->conf->dns.servers,
 		.resolve = true,

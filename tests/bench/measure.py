@@ -81,14 +81,14 @@ class Load:
         foreign = busy() - cpu_of(sink.pid) - children() - all_before
         elapsed = time.monotonic() - started
         if done.returncode:
-            raise Void(f"{sink.name}: {' '.join(command)}: {done.stderr.strip()}")
+            raise Void(f"{sink.name}: {done.stderr.strip()}: {' '.join(map(str, command))}")
         told = json.loads(done.stdout)
         took, refused = told["measured"], told["failed"]
         if told["broken_connections"] or refused > sink.refuses_at_most * told["sent"]:
-            raise Void(f"{sink.name}: {' '.join(command)}: {refused} messages refused, "
-                       f"{told['broken_connections']} connections broken: {told['failures'][:1]}")
+            raise Void(f"{sink.name}: {refused} messages refused, {told['broken_connections']} connections broken: "
+                       f"{told['failures'][:1]}: {' '.join(map(str, command))}")
         if not took["messages"]:
-            raise Void(f"{sink.name}: {' '.join(command)}: not one message in {seconds:g} s")
+            raise Void(f"{sink.name}: not one message in {seconds:g} s: {' '.join(map(str, command))}")
         if before is not None and "--connect-only" not in options and sink.accepted() - before != told["sent"]:
             raise Void(f"{sink.name}: counted {sink.accepted() - before} messages, the client {told['sent']}")
         return {"us": took["cpu_of_s"] * 1e6 / took["messages"], "rate": took["messages"] / took["seconds"],
@@ -106,7 +106,7 @@ def source(sink: Sink, connections: int, size: int, messages: int) -> Result:
     elapsed, cpu, client = time.monotonic() - started, cpu_of(sink.pid) - cpu, children() - client
     foreign = busy() - all_before - cpu - client
     if done.returncode:
-        raise Void(f"{sink.name}: {' '.join(command)}: {done.stderr.strip()}")
+        raise Void(f"{sink.name}: {' '.join(map(str, command))}: {done.stderr.strip()}")
     if isinstance(sink, Mxmirage) and sink.accepted() - before != messages:
         raise Void(f"{sink.name}: counted {sink.accepted() - before} messages of smtp-source's {messages}")
     return {"us": cpu * 1e6 / messages, "rate": messages / elapsed, "sink": cpu / elapsed, "client": client / elapsed,

@@ -80,6 +80,7 @@ DIVERT = [
         unit="connection"),
 ]
 
+IN_FLIGHT_MAX = 1 << 30  # octets, a message a connection
 SIZES = (1024, 10240, 102400, 1048576)
 
 
@@ -92,7 +93,8 @@ def grid(sizes=SIZES, connections=(1, 20, 200, 2000)) -> list[Row]:
                 options = PIPELINED if pipelined else ONE_AT_A_TIME
                 if count != 20:
                     options = ["--concurrency", str(count), *options]
-                if (size, options) in claimed:
+                # With 1 MB each on 2,000 connections smtp-sink needs 8 s until the first message is complete.
+                if (size, options) in claimed or size * count > IN_FLIGHT_MAX:
                     continue
                 how = "pipelined" if pipelined else "one command at a time"
                 rows.append(Row(f"{size_name(size)}, {count:,} connection{'s' * (count > 1)}, {how}", size, options))

@@ -426,6 +426,39 @@ static const struct {
 		"missing"},
 };
 
+/* Each takes answers that are the other's: systemd's socket, with the daemon at work while the guard's unit is restarted. */
+static void in_fresh_netns_shares_it_at_the_same_time(void)
+{
+	struct ruleset *rules = rules_default_tables(RULESET_OWNED);
+	struct err err = {""};
+	int held = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	ck_assert(held >= 0 && bind(held, (struct sockaddr *)&any, sizeof(any)) == 0);
+	struct guard *guard = guard_new(dup(held), &err);
+	ck_assert_ptr_nonnull(guard);
+	arm(guard, rules);
+	pid_t other = fork();
+	if (other == 0) {
+		struct guard *daemon = guard_new(dup(held), &err);
+		for (int i = 0; i < 1000; i++) {
+			if (guard_verify(daemon, rules, &err) < 0)
+				break;
+			nanosleep(&(struct timespec){0, 5 * 1000 * 1000}, NULL);
+		}
+		fprintf(stderr, "%s\n", err.text);
+		_exit(1);
+	}
+	for (int i = 0; i < 200; i++)
+		arm(guard, rules);
+	ck_assert_int_eq(waitpid(other, NULL, WNOHANG), 0);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	ck_assert_int_eq(guard_disarm(guard, &err), 0);
+	guard_free(guard);
+	close(held);
+	ruleset_free(rules);
+}
+
 static void in_fresh_netns_finds_each_change(void)
 {
 	struct guard *guard = guard_open();
@@ -584,6 +617,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_follows_a_namesake,
 	in_fresh_netns_reads_no_others_chains,
 	in_fresh_netns_shares_an_inherited_socket,
+	in_fresh_netns_shares_it_at_the_same_time,
 	in_fresh_netns_finds_each_change,
 	in_fresh_netns_names_what_is_refused,
 	in_fresh_netns_needs_the_capability,

@@ -127,7 +127,10 @@ static const struct {
 	{"[divert]\nports = [25, 4032]\n", "f.toml:2: listen.ports = \"4025-4032\" holds port "
 					   "4032, which divert.ports diverts; give "
 					   "the listeners ports of their own"},
-	{"[divert]\nports = [26]\n[listen]\nports = \"26\"\n",
+	{"[divert]\nports = [26, 27]\n",
+		"f.toml:2: divert.ports lacks port 25, which would be open: mail to the real MX hosts could "
+		"leave; write ports = [25, 26]"},
+	{"[divert]\nports = [25, 26]\n[listen]\nports = \"26\"\n",
 		"f.toml:4: listen.ports = \"26-26\" holds port 26, which divert.ports diverts; "
 		"give the "
 		"listeners ports of their own"},
@@ -260,7 +263,7 @@ static const struct {
 	const char *needs_restart;
 } changes[] = {
 	{"[divert]\nports = [25, 26]\n", NULL},
-	{"[divert]\nports = [26]\n", NULL},
+	{"[divert]\nports = [25, 465]\n", NULL},
 	{"[divert]\nexclude = [\"192.0.2.1\"]\n", NULL},
 	{"[listen]\nports = \"4025-4031\"\n", "listen.ports"},
 	{"[listen]\nports = \"4026-4032\"\n", "listen.ports"},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -44,6 +45,19 @@ START_TEST(a_message_arrives_with_its_descriptors)
 	ck_assert_int_eq(read(pipe_fds[0], &x, 1), 1);
 	close(got.fds[0]);
 	close(pipe_fds[0]);
+}
+END_TEST
+
+/* A responder that does not read must not hold the warden, and with it the guard, for ever. */
+START_TEST(the_warden_does_not_wait_for_ever)
+{
+	const struct control_message message = {.type = CONTROL_CONFIG};
+	time_t begun = time(NULL);
+	int code = 0;
+	for (int i = 0; i < 100000 && code == 0; i++)
+		code = control_send(pair[0], &message, &err);
+	ck_assert_int_eq(code, -EAGAIN);
+	ck_assert_int_le(time(NULL) - begun, 2 * CONTROL_PATIENCE_S);
 }
 END_TEST
 
@@ -112,6 +126,7 @@ int main(void)
 	TCase *tcase = tcase_create("control");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_message_arrives_with_its_descriptors);
+	tcase_add_test(tcase, the_warden_does_not_wait_for_ever);
 	tcase_add_test(tcase, as_many_descriptors_as_a_worker_may_have_listeners);
 	tcase_add_test(tcase, the_end_is_told_from_a_message);
 	tcase_add_test(tcase, a_broken_message_is_an_error);
