@@ -84,12 +84,12 @@ static void see(void *arg, const struct escape_event *event)
 	seen->named += seen->culprit.pid == seen->sender && strcmp(seen->culprit.name, SENDER) == 0;
 }
 
-/* Reads until so many events came, or nothing came for 1 s. */
+/* Reads until so many events came, or nothing came for 1 s, times TEST_SLOWNESS. */
 void watch(struct sightings *seen, unsigned events)
 {
 	struct escape *escape = seen->scene->escape;
 	struct pollfd readable = {escape_fd(escape), POLLIN, 0};
-	while (seen->events < events && poll(&readable, 1, 1000) == 1) {
+	while (seen->events < events && poll(&readable, 1, 1000 * (int)test_slowness()) == 1) {
 		struct err err = {""};
 		ck_assert_msg(escape_read(escape, see, seen, &err) >= 0, "%s", err.text);
 	}
@@ -102,7 +102,7 @@ pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where)
 	ck_assert_int_ge(child, 0);
 	if (child > 0)
 		return child;
-	alarm(30);
+	alarm(30 * test_slowness());
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (where)
 		netns_enter(where);
@@ -126,7 +126,7 @@ void sender_end(pid_t sender)
 
 void pace(uint64_t start, unsigned done, unsigned per_second)
 {
-	uint64_t due = start + done * 1000ull / per_second, now = now_ms();
+	uint64_t due = start + done * 1000ull * test_slowness() / per_second, now = now_ms();
 	if (due > now)
 		usleep((useconds_t)(due - now) * 1000);
 }
@@ -207,7 +207,7 @@ void act_raw(const void *arg)
 		/* A dropped packet may be told to its sender: EPERM. */
 		sendto(fd, &packet, sizeof(packet), 0, (void *)&to, sizeof(to));
 		if (syns->pause_us > 0)
-			usleep(syns->pause_us);
+			usleep(syns->pause_us * test_slowness());
 	}
-	usleep(300 * 1000);
+	usleep(300 * 1000 * test_slowness());
 }

@@ -90,7 +90,7 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		alarm(60);
+		alarm(60 * test_slowness());
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		netns_enter(where);
 		int listeners[8];
@@ -185,7 +185,7 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 	pid_t child = fork();
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		alarm(10);
+		alarm(10 * test_slowness());
 		if (where)
 			netns_enter(where);
 		struct outcome outcome = connect_once(address, port, device);

@@ -19,17 +19,16 @@ static void loopback_up(void)
 	shell("ip link set lo up && sysctl -q net.ipv6.conf.default.accept_dad=0");
 }
 
-/* An emulated processor is slower: TEST_SLOWNESS says how many times. */
-static unsigned patience(void)
+unsigned test_slowness(void)
 {
 	const char *slowness = getenv("TEST_SLOWNESS");
 	int times = slowness ? atoi(slowness) : 1;
-	return 60 * (unsigned)(times > 0 ? times : 1);
+	return times > 0 ? (unsigned)times : 1;
 }
 
 void netns_fresh(void)
 {
-	alarm(patience());
+	alarm(60 * test_slowness());
 	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
 	loopback_up();
 }

@@ -21,6 +21,9 @@ void netns_fresh(void);
  */
 pid_t netns_peer(void);
 
+/* How many times slower than usual this processor is, by the environment's TEST_SLOWNESS: an emulated one is. */
+unsigned test_slowness(void);
+
 /* Enters the namespace of a process; the calling process should be a child that ends soon. */
 void netns_enter(pid_t process);
 

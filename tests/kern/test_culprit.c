@@ -51,7 +51,7 @@ static void act_frames(const void *arg)
 		/* The kernel tells it that the frame was dropped. */
 		ck_assert_int_eq(sendto(fd, &frame, sizeof(frame), 0, (void *)&out, sizeof(out)), -1);
 	}
-	usleep(200 * 1000);
+	usleep(200 * 1000 * test_slowness());
 }
 
 START_TEST(test_packet_socket)

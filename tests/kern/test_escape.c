@@ -158,7 +158,7 @@ START_TEST(test_listener_is_killed)
 	ck_assert_int_eq(pipe(ready), 0);
 	pid_t listener = fork();
 	if (listener == 0) {
-		alarm(30);
+		alarm(30 * test_slowness());
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		scene_listen(&scene, &observation);
 		ck_assert_int_eq(write(ready[1], "", 1), 1);
@@ -169,7 +169,7 @@ START_TEST(test_listener_is_killed)
 	pid_t sender = sender_start(act_try, &connects, 0);
 	char *waiting = NULL;
 	for (int i = 0; i < 100 && !waiting; i++) {
-		usleep(20 * 1000);
+		usleep(20 * 1000 * test_slowness());
 		waiting = shell_output(
 			"awk '$1 == 2525 && $3 == 500 { print }' /proc/net/netfilter/nfnetlink_queue");
 		if (observation.output == RULESET_BY_LOG || *waiting)
@@ -190,7 +190,7 @@ END_TEST
 /* It does not keep up: what finds no room is lost to its eyes, and stopped like the rest. */
 START_TEST(test_overflow)
 {
-	static const struct syns syns = {40000, 0};
+	const struct syns syns = {40000 / test_slowness(), 0};
 	struct ruleset_observation observation = observation_of(true);
 	struct scene scene;
 	scene_make(&scene, &observation);

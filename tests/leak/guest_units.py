@@ -9,7 +9,7 @@ from campaign import Result, Void
 from guest_world import GuestWorld, unit_tests
 from lab import HOST
 
-_SECONDS = 900  # for one program
+_SECONDS = 1800  # for one program
 _SAID_MAX = 1500
 
 
@@ -21,7 +21,7 @@ def units(world: GuestWorld, rng: random.Random) -> Result:
     for kernel in world.kernels:
         world.fresh(kernel)
         for inside in programs:
-            done = world.lab.run(HOST, "env", "CK_FORK=no", "TEST_SLOWNESS=10", inside, check=False, timeout=_SECONDS)
+            done = world.lab.run(HOST, "env", "CK_FORK=no", "TEST_SLOWNESS=20", inside, check=False, timeout=_SECONDS)
             said = (done.stdout + done.stderr)[-_SAID_MAX:]
             world.expect(done.returncode == 0 and "100%" in said, f"{inside}: exit {done.returncode}:\n{said}")
         world.settle()
