@@ -20,5 +20,5 @@ bool kernel_has(enum feature feature)
 void kernel_needs_devices(const char *names)
 {
 	if (!kernel_has(FEATURE_AHEAD))
-		shell("for name in %s; do ip link add $name type bridge || exit 1; done", names);
+		shell("for name in %s; do ip link add name $name type bridge || exit 1; done", names);
 }

@@ -21,7 +21,10 @@ void netns_fresh(void);
  */
 pid_t netns_peer(void);
 
-/* How many times slower than usual this processor is, by the environment's TEST_SLOWNESS: an emulated one is. */
+/*
+ * How many times slower than usual this processor is, by the environment's TEST_SLOWNESS: an emulated one is. For each
+ * alarm(), too, of whatever child: Check's handler of SIGALRM ends the whole process group.
+ */
 unsigned test_slowness(void);
 
 /* Enters the namespace of a process; the calling process should be a child that ends soon. */
