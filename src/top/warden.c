@@ -365,11 +365,14 @@ static int warden_begin(struct warden *warden, struct err *err)
 	code = health_open(&warden->health, warden->base, &warden->responder, err);
 	if (code < 0)
 		return code;
-	if (!warden->options->no_divert)
-		return keeper_open(&warden->keeper, warden->base, warden->conf, &warden->counts.stats,
-			&warden->kernel, err);
-	warden_read_kernel(warden);
-	return 0;
+	if (warden->options->no_divert) {
+		warden_read_kernel(warden);
+		return 0;
+	}
+	code = keeper_open(
+		&warden->keeper, warden->base, warden->conf, &warden->counts.stats, &warden->kernel, err);
+	/* The kernel's EINVAL is no mistake in the configuration: who supervises us is to try again. */
+	return code == -EINVAL ? -EPROTO : code;
 }
 
 int warden_run(const struct warden_options *options)
@@ -382,6 +385,8 @@ int warden_run(const struct warden_options *options)
 	};
 	struct err err = {""};
 	signal(SIGPIPE, SIG_IGN);
+	/* Also where nothing is diverted: asked for, it is closed to the responder. */
+	keeper_inherited_socket();
 	privilege_precede();
 	int code = privilege_confine(&err);
 	if (code == 0)

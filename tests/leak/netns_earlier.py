@@ -12,7 +12,7 @@ import time
 
 from campaign import Result, Scenario, Void
 from lab import HOST, LAN, SOURCES_V4, SOURCES_V6
-from netns_world import World, build_directory, v4, v6
+from netns_world import Run, World, build_directory, v4, v6
 
 RESET_S = 1.0
 EARLIER = 4  # connections of each family
@@ -158,24 +158,58 @@ def _flush_in_a_loop(world: World, seconds: float) -> None:
 
 
 def flood_of_escapes(world: World, rng: random.Random) -> Result:
-    """What the divert does not catch, as fast as it goes: whoever is told of it is away, dead or swamped."""
-    untracked = "table inet foreign {\nchain output { type filter hook output priority -300; notrack; }\n}"
-    foreign = rng.choice(("", untracked))
+    """What the divert does not catch, as fast as it goes: whoever is told of it is there, away, dead or swamped."""
     streams = [f"packet,dev=wan,src={SOURCES_V4[0]}@{v4(1)}", f"packet,dev=wan,bypass,src={SOURCES_V6[0]}@{v6(1)}",
-               f"raw,src={SOURCES_V4[0]}@{v4(2)}", f"raw,src={SOURCES_V6[0]}@{v6(2)}"]
-    how = rng.choice(("there", "stopped", "killed", "started again"))
+               # What waits in the queue counts against its sender's buffer, 256 packets: so many fill the queue.
+               *(f"raw,src={SOURCES_V4[0]}@{v4(n)}" for n in range(2, 6)),
+               *(f"raw,src={SOURCES_V6[0]}@{v6(n)}" for n in range(2, 6))]
+    how = rng.choice(("there", "no room", "killed", "killed while packets wait", "started again"))
     mxmirage = world.mxmirage
-    with world.guarded(rng, streams, foreign=foreign) as run:
+    with world.guarded(rng, streams, foreign=_UNTRACKED) as run:
+        means = mxmirage.status()["guard"]["escape_queue"]
+        run.expect(means != "counters", "nobody is told who sends")
+        queued = means in ("nft_queue", "xt_nfqueue")
+        if not queued:
+            run.result.notes.append(f"a queue: escapes are seen by {means}")
         with run.probing(rate=0):
             time.sleep(0.05)
-            if how == "stopped":
+            if how in ("no room", "killed while packets wait"):
                 os.kill(mxmirage.warden, signal.SIGSTOP)
-            elif how in ("killed", "started again"):
+                if queued:
+                    _wait_for_queue(run, _DROPPED if how == "no room" else _WAITING, how)
+            if how.startswith("killed") or how == "started again":
                 mxmirage.kill_warden()
+                run.expect(not _queue(world), f"{how}, and the queue has a listener")
             if how == "started again":
                 mxmirage.start()
             time.sleep(0.15)
+            if how == "no room":
+                os.kill(mxmirage.warden, signal.SIGCONT)
+                time.sleep(0.15)
+        if how in ("there", "no room", "started again"):
+            paths = {row["path"] for row in mxmirage.status()["escapes"]}
+            run.expect({"output", "egress"} <= paths, f"{how}: who sent is named for {paths or 'no path'} only")
     return run.result
+
+
+# Somebody's rule that keeps every packet from the divert.
+_UNTRACKED = "table inet foreign {\nchain output { type filter hook output priority -300; notrack; }\n}"
+_WAITING, _DROPPED = 2, 5  # columns of the file
+_QUEUE_S = 5.0
+
+
+def _queue(world: World) -> list[int]:
+    """The kernel's own words about the escape queue; [] without a listener."""
+    return [int(word) for word in world.lab.run(HOST, "cat", "/proc/net/netfilter/nfnetlink_queue").stdout.split()]
+
+
+def _wait_for_queue(run: Run, column: int, how: str) -> None:
+    deadline = time.monotonic() + _QUEUE_S
+    while not (_queue(run.world) or [0] * 9)[column]:
+        if time.monotonic() > deadline:
+            run.expect(False, f"{how}: the queue says {_queue(run.world)}")
+            return
+        time.sleep(0.01)
 
 
 SCENARIOS = [
