@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import unittest
@@ -19,6 +20,7 @@ KNOCKS_PER_SECOND = 1000
 BATCH = 50
 PILE_UP_S = 0.5
 THAWS_S = (0.002, 0.005, 0.01)
+ENDS_MAX = 10
 
 
 class Load:
@@ -55,21 +57,19 @@ class KillTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.world = cls.enterClassContext(World())
+        cls.thaws = itertools.cycle(THAWS_S)
 
     def test_responder(self) -> None:
-        log = self.end_under_load(self.kill_responders)
-        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kills")
+        self.end_under_load(self.kill_responders)
 
     def test_warden(self) -> None:
-        log = self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
-        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kill")
+        self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_warden))
 
     def test_warden_and_responder(self) -> None:
-        log = self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
-        self.assertGreater(log.broken_sessions(), 0, "no session was cut by the kill")
+        self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.kill_both))
 
     def test_stop(self) -> None:
-        self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop))
+        self.end_under_load(lambda: self.replace_daemon(self.world.mxmirage.stop), cuts=False)
 
     def kill_responders(self) -> None:
         """In the course of its work, and at different moments of a crowd of sessions."""
@@ -84,7 +84,7 @@ class KillTest(unittest.TestCase):
     def replace_daemon(self, end: Callable[[], None]) -> None:
         """Some seconds without any process of ours, then a new daemon."""
         mxmirage, oracle = self.world.mxmirage, self.world.oracle
-        mxmirage.pile_up(PILE_UP_S, THAWS_S[0])
+        mxmirage.pile_up(PILE_UP_S, next(self.thaws))
         end()
         frames = oracle.frames()
         time.sleep(2)
@@ -92,7 +92,8 @@ class KillTest(unittest.TestCase):
         self.assertGreater(oracle.frames(), frames, "the load had stopped")
         mxmirage.start()
 
-    def end_under_load(self, end: Callable[[], None]) -> MailLog:
+    def end_under_load(self, end: Callable[[], None], cuts: bool = True) -> None:
+        """Again where it cut no session: on a busy machine it may find none."""
         world, postfix, mxmirage = self.world, self.world.postfix, self.world.mxmirage
         mark = postfix.mark()
         before, total_before = mxmirage.domains(), mxmirage.status()["messages"]["accepted"]
@@ -100,6 +101,11 @@ class KillTest(unittest.TestCase):
             self.wait_for_messages(100)
             self.assertEqual(world.oracle.seen(), {}, "before")
             end()
+            for _ in range(ENDS_MAX):
+                if not cuts or postfix.log_since(mark).broken_sessions():
+                    break
+                self.wait_for_messages(50)
+                end()
             self.assertGreaterEqual(mxmirage.status()["messages"]["accepted"], total_before + 100,
                                     "what was counted before the end is gone")
             self.wait_for_messages(100)
@@ -111,7 +117,8 @@ class KillTest(unittest.TestCase):
         self.assertGreater(load.knocks["connected"], 100)
         log = postfix.log_since(mark)
         self.check_counts(log, load.injected, before)
-        return log
+        if cuts:
+            self.assertGreater(log.broken_sessions(), 0, "no session was cut")
 
     def wait_for_messages(self, count: int) -> None:
         base = self.world.mxmirage.status()["messages"]["accepted"]

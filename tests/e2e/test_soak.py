@@ -46,6 +46,12 @@ class VerdictTest(unittest.TestCase):
     def test_nothing_is_wrong(self) -> None:
         self.assertEqual(list(wrong(self.findings)), [])
 
+    def test_rounds_are_added_up(self) -> None:
+        self.findings.said[5] = Said(3, 0, 0, 0, 0, 3)
+        self.assertEqual(len(list(wrong(self.findings))), 1)
+        self.findings.counted[1]["accepted"] += 3
+        self.assertEqual(list(wrong(self.findings)), [])
+
     def test_what_was_in_doubt_may_be_counted(self) -> None:
         said = Said(10, 2, 1, in_doubt=3, cut=1, begun=16)
         for accepted, tempfail, permfail, fine in ((10, 2, 1, True), (13, 2, 1, True), (14, 2, 1, False),

@@ -1,5 +1,5 @@
-"""The load: the traffic generator once for each row of a mix, all at the same time, each round from source addresses
-of its own. What mxmirage counts for these addresses is what it counted for that round."""
+"""The load: the traffic generator once for each row of a mix, all at the same time, the rounds in turn from a few
+source addresses. What mxmirage counts for these addresses is what it counted for those rounds."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ MIX = (
 
 
 class Sources:
-    """A round's own: one of each family, on the host's device towards the internet."""
+    """One of each family for a round, on the host's device towards the internet. A few are enough, and each sender
+    that is new takes memory in tables that are bounded, and far from full."""
 
-    ROUNDS_MAX = 80
-
-    @staticmethod
-    def of(number: int) -> tuple[str, str]:
-        slot = number % Sources.ROUNDS_MAX
-        return f"192.0.2.{40 + slot}", f"2001:db8:0:1::{0x1000 + slot:x}"
+    TURNS = 4
 
     @staticmethod
-    def add(lab: Lab, rounds: int) -> None:
+    def of(turn: int) -> tuple[str, str]:
+        return f"192.0.2.{40 + turn}", f"2001:db8:0:1::{0x1000 + turn:x}"
+
+    @staticmethod
+    def add(lab: Lab) -> None:
         lines = []
-        for number in range(min(rounds, Sources.ROUNDS_MAX)):
-            v4, v6 = Sources.of(number)
+        for turn in range(Sources.TURNS):
+            v4, v6 = Sources.of(turn)
             lines += [f"address add {v4}/25 dev wan", f"address add {v6}/64 dev wan nodad"]
         lab.run(HOST, "ip", "-batch", "-", stdin="\n".join(lines) + "\n")
 
@@ -72,6 +72,9 @@ class Said(NamedTuple):
     in_doubt: int  # the connection ended before the reply came
     cut: int  # connections that broke behind a refusal, before RSET was answered
     begun: int
+
+    def __add__(self, other: Said) -> Said:
+        return Said(*map(sum, zip(self, other)))
 
     @staticmethod
     def of(results: list[dict]) -> Said:
@@ -133,7 +136,7 @@ def _options(row: Row, rng: random.Random, number: int, seconds: float) -> list[
     else:
         target, suffix = zones.SUFFIX_ADDRESS, zones.SUFFIXES[0]
         domains = [word for n in range(SUFFIX_DOMAINS) for word in ("--domain", f"d{n}")]
-    sources = [word for source in Sources.of(number) for word in ("--source", source)]
+    sources = [word for source in Sources.of(number % Sources.TURNS) for word in ("--source", source)]
     return ["--target", f"[{target}]:25" if ":" in target else f"{target}:25", *domains, "--domain-suffix", suffix,
             "--concurrency", str(row.connections), "--threads", "1", "--keep-going", "--json",
             "--duration", f"{seconds:g}", "--seed", str(rng.randrange(1 << 31)), *sources, *row.options.split()]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mxmirage import Mxmirage
 
 EVERY_S = 3
-WARM_UP_S = 300
+WARM_UP_S = 660  # by then each fault but the kills has come once: what a first reload takes is taken
 SLOPE_FROM_S = 900  # a series that is shorter behind its warm-up has no slope worth a verdict
 
 

@@ -49,7 +49,7 @@ class Soak:
 
     def run(self) -> Findings:
         findings = self.findings
-        Sources.add(self._lab, self._rounds + 1)
+        Sources.add(self._lab)
         self._begun = time.monotonic()
         with ExitStack() as stack:
             sampler = stack.enter_context(Sampler(self._mxmirage, self._begun, self._file))
@@ -156,9 +156,9 @@ class Soak:
         except (LabError, RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as failure:
             findings.errors.append(f"at the end: {type(failure).__name__}: {failure}")
             rows = {}
-        for number in findings.said:
-            own = [rows.get(source, {}) for source in Sources.of(number)]
-            findings.counted[number] = {column: sum(row.get(column, 0) for row in own) for column in COLUMNS}
+        for turn in range(Sources.TURNS):
+            own = [rows.get(source, {}) for source in Sources.of(turn)]
+            findings.counted[turn] = {column: sum(row.get(column, 0) for row in own) for column in COLUMNS}
         findings.hostile_counted = sum(rows.get(source, {}).get("accepted", 0) for source in HOSTILE)
         findings.seen, findings.frames = self._world.oracle.seen(), self._world.oracle.frames()
 

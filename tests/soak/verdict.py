@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mail_load import Said
+from mail_load import Said, Sources
 from samples import SLOPE_FROM_S, WARM_UP_S, Sample, Series
 
 SLOPE_MAX_MB_H = 1.0
@@ -28,7 +28,7 @@ class Findings:
     seconds: float = 0
     max_rate: float = 0  # messages a second, of which the load is half
     said: dict[int, Said] = field(default_factory=dict)  # by round: what its senders say
-    counted: dict[int, dict[str, int]] = field(default_factory=dict)  # by round: what mxmirage says
+    counted: dict[int, dict[str, int]] = field(default_factory=dict)  # by turn of the sources: what mxmirage says
     hostile: dict = field(default_factory=dict)
     hostile_counted: int = 0
     happened: list[Happened] = field(default_factory=list)
@@ -44,8 +44,8 @@ class Findings:
 def wrong(findings: Findings) -> Iterator[str]:
     """Each thing that is not as it must be."""
     yield from findings.errors
-    for number, said in findings.said.items():
-        yield from (f"round {number}: {what}" for what in miscounts(said, findings.counted[number]))
+    for turn, said in by_turn(findings.said).items():
+        yield from (f"rounds from {Sources.of(turn)[0]}: {what}" for what in miscounts(said, findings.counted[turn]))
     own = findings.hostile
     if own and not own["accepted"] <= findings.hostile_counted <= own["accepted"] + own["in_doubt"]:
         yield f"hostile clients saw {own['accepted']} messages accepted, {findings.hostile_counted} are counted"
@@ -67,6 +67,15 @@ def wrong(findings: Findings) -> Iterator[str]:
         yield "void: not one message was accepted"
 
 
+def by_turn(said: dict[int, Said]) -> dict[int, Said]:
+    """What the senders say of all rounds that had the same source addresses."""
+    sums: dict[int, Said] = {}
+    for number, one in said.items():
+        turn = number % Sources.TURNS
+        sums[turn] = sums[turn] + one if turn in sums else one
+    return sums
+
+
 def miscounts(said: Said, counted: dict[str, int]) -> Iterator[str]:
     """A message is counted before it is answered, so mxmirage may have counted more than senders saw: at most what was
     in doubt when connections broke. It counts a refused one when the sender goes on, so of these it may miss as many
@@ -84,17 +93,17 @@ def miscounts(said: Said, counted: dict[str, int]) -> Iterator[str]:
 
 def table(findings: Findings) -> Iterator[str]:
     """Lines for people."""
-    rounds = [(said, findings.counted[n]) for n, said in findings.said.items()]
-    total = {c: sum(getattr(said, c) for said, _ in rounds) for c in COLUMNS}
-    counted = {c: sum(row[c] for _, row in rounds) for c in COLUMNS}
+    rounds = findings.said.values()
+    total = {c: sum(getattr(said, c) for said in rounds) for c in COLUMNS}
+    counted = {c: sum(row[c] for row in findings.counted.values()) for c in COLUMNS}
     yield f"{findings.seconds / 60:.1f} minutes, seed {findings.seed}; at most {findings.max_rate:,.0f} messages/s, " \
-          f"load {findings.max_rate / 2:,.0f}/s; {sum(said.begun for said, _ in rounds):,} messages begun"
+          f"load {findings.max_rate / 2:,.0f}/s; {sum(said.begun for said in rounds):,} messages begun"
     yield ""
     yield f"{'messages':<12}{'senders saw':>14}{'counted':>14}{'more':>8}"
     for column in COLUMNS:
         yield f"{column:<12}{total[column]:>14,}{counted[column]:>14,}{counted[column] - total[column]:>8,}"
-    yield f"in doubt, since their connections broke: {sum(s.in_doubt for s, _ in rounds):,}; rounds with a " \
-          f"difference: {sum(any(c[k] != getattr(s, k) for k in COLUMNS) for s, c in rounds)} of {len(rounds)}"
+    yield f"in doubt, since their connections broke: {sum(said.in_doubt for said in rounds):,}, in " \
+          f"{sum(said.in_doubt > 0 for said in rounds)} of {len(rounds)} rounds"
     if findings.hostile:
         yield f"hostile connections: {findings.hostile['clients']:,}; their messages: {findings.hostile['accepted']} " \
               f"seen accepted, {findings.hostile['in_doubt']} in doubt, {findings.hostile_counted} counted"
@@ -103,8 +112,8 @@ def table(findings: Findings) -> Iterator[str]:
           f"{'fds':>6}{'threads':>9}"
     for series in findings.series:
         yield _series_line(series)
-    yield f"RSS in MB. MB/h: least squares over one process's samples behind its first {WARM_UP_S} s, where they cover " \
-          f"{SLOPE_FROM_S} s or more."
+    yield f"RSS in MB. MB/h: least squares over one process's samples behind its first {WARM_UP_S} s (each kind of " \
+          f"fault has come once by then), where they cover {SLOPE_FROM_S} s or more."
     for role, idle in findings.idle.items():
         fresh = findings.fresh[role]
         yield f"{role}, without a connection: descriptors {fresh.descriptors} at first, {idle.descriptors} at last; " \
