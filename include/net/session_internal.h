@@ -112,5 +112,7 @@ void session_count_refused(struct session *session, struct session_recipient rec
 void session_count_message(struct session *session, unsigned code, uint64_t octets);
 /* A transaction ended before its end of data was answered. */
 void session_count_forgotten(struct session *session);
+/* The same for one that the end of the connection cuts off; with recipients it is aborted. Once, however often it is called. */
+void session_count_cut(struct session *session);
 
 #endif

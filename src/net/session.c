@@ -35,11 +35,8 @@ static uint32_t now(const struct session *session)
 
 static void session_close(struct session *session)
 {
-	struct stats_block *block = session->shared->block;
-	if (session->transaction && session->transaction->recipient_count > 0)
-		stats_add(block, STATS_MESSAGES_ABORTED, 1);
-	session_count_forgotten(session);
-	stats_add(block, STATS_CONNECTIONS_CLOSED, 1);
+	session_count_cut(session);
+	stats_add(session->shared->block, STATS_CONNECTIONS_CLOSED, 1);
 	event_del(&session->event);
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
@@ -253,6 +250,9 @@ static bool session_feed(struct session *session, struct span in, struct smtp_ou
 			continue;
 		}
 
+		/* Before the client hears of its end: what it saw is in the counts. */
+		if (want == SMTP_WANT_CLOSE)
+			session_count_cut(session);
 		bool keeps = want == SMTP_WANT_INPUT && reads_on;
 		bool ends = want == SMTP_WANT_CLOSE && !session_parts_slowly(session);
 		enum flushed flushed = keeps ? FLUSHED : session_put(session, out, ends);

@@ -135,6 +135,13 @@ void session_count_message(struct session *session, unsigned code, uint64_t octe
 	transaction_over(transaction);
 }
 
+void session_count_cut(struct session *session)
+{
+	if (session->transaction && session->transaction->recipient_count > 0)
+		stats_add(session->shared->block, STATS_MESSAGES_ABORTED, 1);
+	session_count_forgotten(session);
+}
+
 void session_count_forgotten(struct session *session)
 {
 	struct session_transaction *transaction = session->transaction;

@@ -207,6 +207,15 @@ class VerbsTest(unittest.TestCase):
         gmail = self.mxmirage.domains()["gmail.com"]
         self.assertEqual((gmail["accepted"], gmail["tempfail"], gmail["permfail"]), (3, 3, 0))
 
+    def test_421_is_counted_before_it_is_said(self) -> None:
+        """Not when the client has gone: until then we may be killed."""
+        self.verb("inject", "--domain", "gmail.com", "--count", "1", "421", "4.7.28", "Slow down")
+        client = Client(self.world.lab, GMAIL[0])
+        self.addCleanup(client.close)
+        self.assertEqual(client.deliver("user@gmail.com").code, 421)
+        self.assertEqual(self.mxmirage.status()["messages"]["tempfail"], 1)
+        self.assertEqual(self.mxmirage.status()["connections"]["open"], 1, "the client has not gone yet")
+
     def test_inject_counts_over_all_workers(self) -> None:
         """However many come at once, exactly so many get it."""
         self.verb("inject", "--provider", smart.GOOGLE, "--count", "17", "450", "4.2.1", "Not now")
