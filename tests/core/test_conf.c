@@ -50,9 +50,9 @@ START_TEST(defaults_are_these)
 	ck_assert_str_eq(conf->answer.hostname, "mx.mxmirage.test");
 	ck_assert_str_eq(conf->admin.socket, "/run/mxmirage/control.sock");
 	ck_assert_str_eq(conf->counts.file, "/run/mxmirage/counts");
-	ck_assert_uint_eq(conf->counts.domains, 250000);
-	ck_assert_uint_eq(conf->counts.destinations, 100000);
-	ck_assert_uint_eq(conf->counts.sources, 10000);
+	ck_assert_uint_eq(conf->counts.domains, 65536);
+	ck_assert_uint_eq(conf->counts.destinations, 32768);
+	ck_assert_uint_eq(conf->counts.sources, 8192);
 	ck_assert_str_eq(conf->responder.user, "");
 	conf_unref(conf);
 }

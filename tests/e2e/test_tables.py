@@ -1,5 +1,5 @@
-"""250,000 domains, 100,000 destinations and 10,000 sources, by real connections through the divert: with the
-configuration's defaults each has its row, and reading them all disturbs nobody."""
+"""250,000 domains, 100,000 destinations and 10,000 sources, by real connections through the divert: with tables of
+that size each has its row, and reading them all disturbs nobody."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class TablesTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.world = cls.enterClassContext(World(with_postfix=False))
         cls.lab, cls.mxmirage = cls.world.lab, cls.world.mxmirage
+        cls.mxmirage.stop()
+        file = cls.mxmirage.file
+        file.write_text(file.read_text().replace("[counts]\n", f"[counts]\ndomains = {DOMAINS}\n"
+                                                 f"destinations = {DESTINATIONS}\nsources = {SOURCES}\n"))
+        cls.mxmirage.start()
         # Where the test's sources are at home.
         cls.lab.run(HOST, "ip", "route", "add", "local", "2001:db8:0:3::/64", "dev", "lo")
 

@@ -43,7 +43,7 @@ class Progress:
         key = outcome.stage, outcome.number
         done = self._done[key]
         done.update(runs=1, arrived=outcome.arrived, probes=outcome.result.sent if outcome.result else 0,
-                    void=bool(outcome.void))
+                    void=int(bool(outcome.void)))
         if done["runs"] % self._share[key] and done["runs"] != self._asked:
             return ""
         void = f", {done['void']} void" * bool(done["void"])
