@@ -20,7 +20,9 @@
 #define HEADERS_MAX 8192
 #define BODY_MAX    65536
 #define TIMEOUT_S   10
-#define WAITING_MAX 256
+/* For a table of a million rows, read by somebody who is not in a hurry. */
+#define TABLE_TIMEOUT_S 120
+#define WAITING_MAX     256
 
 /* Kernel counters older than this are better than no answer: the warden may be busy or gone. */
 static const struct timeval refresh_patience = {0, 500 * 1000};
@@ -92,7 +94,11 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	struct evbuffer *body = evbuffer_new();
-	if (body && admin_json_table(admin->setup.stats, (enum stats_table_id)route->table, body))
+	bool good = body && admin_json_table(admin->setup.stats, (enum stats_table_id)route->table, body);
+	/* A long table takes seconds to make and to send, and evhttp's time-out to read runs meanwhile: from now on, and longer. */
+	event_base_update_cache_time(admin->setup.base);
+	evhttp_connection_set_timeout(evhttp_request_get_connection(request), TABLE_TIMEOUT_S);
+	if (good)
 		reply_body(request, HTTP_OK, "application/json", body);
 	else
 		evhttp_send_error(request, HTTP_INTERNAL, "out of memory");
