@@ -138,12 +138,12 @@ class Interruption:
 
 def run_tasks(tasks: list[Task], jobs: int, seed: int, show: Callable[[Outcome], None],
               interruption: Interruption) -> list[Outcome]:
-    todo, done, stop = multiprocessing.Queue(), multiprocessing.Queue(), multiprocessing.Event()
-    workers = [multiprocessing.Process(target=work, args=(todo, seed, done, stop)) for _ in range(jobs)]
+    waiting, done, stop = multiprocessing.Queue(), multiprocessing.Queue(), multiprocessing.Event()
+    workers = [multiprocessing.Process(target=work, args=(waiting, seed, done, stop)) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     for task in [*tasks, *[None] * jobs]:
-        todo.put(task)
+        waiting.put(task)
     outcomes = []
     while True:
         if interruption and not stop.is_set():
@@ -160,7 +160,7 @@ def run_tasks(tasks: list[Task], jobs: int, seed: int, show: Callable[[Outcome],
             continue
         outcomes.append(outcome)
         show(outcome)
-    todo.cancel_join_thread()
+    waiting.cancel_join_thread()
     return outcomes
 
 
