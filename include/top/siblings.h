@@ -21,6 +21,7 @@ struct sibling {
 	pid_t pid;
 	int channel;
 	struct event *readable;
+	unsigned answers[CONTROL_TYPES]; /* that it gave, by their type */
 };
 
 /* What a sibling has to say. Called on the loop of siblings_watch(). */
@@ -30,10 +31,11 @@ typedef void siblings_ended(void *arg, const struct err *err);
 
 struct siblings {
 	struct sibling others[CONF_WORKERS_MAX];
-	unsigned count;                  /* of others; 0 in a forked one */
-	unsigned awaited[CONTROL_TYPES]; /* answers, by their type */
-	siblings_answered *answered;
-	siblings_ended *ended;
+	unsigned count;                   /* of others; 0 in a forked one */
+	unsigned asked[CONTROL_TYPES];    /* questions, by the type that answers them */
+	unsigned answered[CONTROL_TYPES]; /* of these, by all others */
+	siblings_answered *on_answered;
+	siblings_ended *on_ended;
 	void *arg;
 };
 
@@ -44,15 +46,18 @@ struct siblings {
 int siblings_fork(struct siblings *siblings, unsigned processes, int *channel, struct err *err);
 
 /* Follows the channels to the others. 0 or -ENOMEM. */
-int siblings_watch(struct siblings *siblings, struct event_base *base, siblings_answered *answered,
-	siblings_ended *ended, void *arg, struct err *err);
+int siblings_watch(struct siblings *siblings, struct event_base *base, siblings_answered *on_answered,
+	siblings_ended *on_ended, void *arg, struct err *err);
 
 /* Passes a message on to the other with this number, from 1 on; to all. 0 or a negative errno, err filled. */
 int siblings_send(
 	struct siblings *siblings, unsigned number, const struct control_message *message, struct err *err);
 int siblings_send_all(struct siblings *siblings, const struct control_message *message, struct err *err);
 
-/* The same, and `answered` is called once all others have said the type that answers it; at once where there are none. */
+/*
+ * The same, and on_answered is called once for each question, when all others have answered it; at once where there are
+ * none. A late answer counts for the question that it answers, never for the next one.
+ */
 int siblings_ask_all(struct siblings *siblings, const struct control_message *message,
 	enum control_type answer, struct err *err);
 

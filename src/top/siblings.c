@@ -49,6 +49,19 @@ int siblings_fork(struct siblings *siblings, unsigned processes, int *channel, s
 	return 0;
 }
 
+static void sibling_answered(struct sibling *sibling, enum control_type type)
+{
+	struct siblings *siblings = sibling->all;
+	if (sibling->answers[type] == siblings->asked[type])
+		return;
+	sibling->answers[type]++;
+	for (unsigned i = 0; i < siblings->count; i++)
+		if (siblings->others[i].answers[type] == siblings->answered[type])
+			return;
+	siblings->answered[type]++;
+	siblings->on_answered(siblings->arg, type);
+}
+
 static void sibling_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)what;
@@ -61,22 +74,21 @@ static void sibling_readable(evutil_socket_t fd, short what, void *arg)
 		err_set(&err, -ECHILD, "process %d of the responder has ended", (int)sibling->pid);
 	if (got <= 0) {
 		event_del(sibling->readable);
-		siblings->ended(siblings->arg, &err);
+		siblings->on_ended(siblings->arg, &err);
 		return;
 	}
 	/* No answer has any. */
 	for (size_t i = 0; i < message.fd_count; i++)
 		close(message.fds[i]);
-	if (message.type < CONTROL_TYPES && siblings->awaited[message.type] > 0 &&
-		--siblings->awaited[message.type] == 0)
-		siblings->answered(siblings->arg, message.type);
+	if (message.type < CONTROL_TYPES)
+		sibling_answered(sibling, message.type);
 }
 
-int siblings_watch(struct siblings *siblings, struct event_base *base, siblings_answered *answered,
-	siblings_ended *ended, void *arg, struct err *err)
+int siblings_watch(struct siblings *siblings, struct event_base *base, siblings_answered *on_answered,
+	siblings_ended *on_ended, void *arg, struct err *err)
 {
-	siblings->answered = answered;
-	siblings->ended = ended;
+	siblings->on_answered = on_answered;
+	siblings->on_ended = on_ended;
 	siblings->arg = arg;
 	for (unsigned i = 0; i < siblings->count; i++) {
 		struct sibling *sibling = &siblings->others[i];
@@ -105,9 +117,10 @@ int siblings_send_all(struct siblings *siblings, const struct control_message *m
 int siblings_ask_all(struct siblings *siblings, const struct control_message *message,
 	enum control_type answer, struct err *err)
 {
-	siblings->awaited[answer] = siblings->count;
 	if (siblings->count == 0)
-		siblings->answered(siblings->arg, answer);
+		siblings->on_answered(siblings->arg, answer);
+	else
+		siblings->asked[answer]++;
 	return siblings_send_all(siblings, message, err);
 }
 

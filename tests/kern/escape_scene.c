@@ -99,9 +99,10 @@ void watch(struct sightings *seen, unsigned events)
 pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where)
 {
 	pid_t child = fork();
-	ck_assert_int_ge(child, 0);
-	if (child > 0)
+	if (child != 0) {
+		ck_assert_int_ge(child, 0);
 		return child;
+	}
 	alarm(30 * test_slowness());
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (where)
@@ -113,8 +114,9 @@ pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where)
 
 static void become(void)
 {
-	ck_assert_int_eq(setresgid(SENDER_UID, SENDER_UID, SENDER_UID), 0);
-	ck_assert_int_eq(setresuid(SENDER_UID, SENDER_UID, SENDER_UID), 0);
+	must(setresgid(SENDER_UID, SENDER_UID, SENDER_UID) == 0 &&
+			setresuid(SENDER_UID, SENDER_UID, SENDER_UID) == 0,
+		"uid %d: %s", SENDER_UID, strerror(errno));
 }
 
 void sender_end(pid_t sender)
@@ -137,17 +139,17 @@ void act_connect(const void *arg)
 	bool six = strchr(connects->address, ':');
 	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(25)};
 	struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(25)};
-	ck_assert_int_eq(inet_pton(six ? AF_INET6 : AF_INET, connects->address,
-				 six ? (void *)&to6.sin6_addr : (void *)&to4.sin_addr),
-		1);
+	must(inet_pton(six ? AF_INET6 : AF_INET, connects->address,
+		     six ? (void *)&to6.sin6_addr : (void *)&to4.sin_addr) == 1,
+		"%s", connects->address);
 	become();
 	uint64_t start = now_ms();
 	for (unsigned i = 0; i < connects->count; i++) {
 		pace(start, i, connects->per_second);
 		int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ck_assert_int_eq(
-			connect(fd, six ? (void *)&to6 : (void *)&to4, six ? sizeof(to6) : sizeof(to4)), -1);
-		ck_assert_msg(errno == connects->wanted, "connect: %s", strerror(errno));
+		int code = connect(fd, six ? (void *)&to6 : (void *)&to4, six ? sizeof(to6) : sizeof(to4));
+		must(code < 0 && errno == connects->wanted, "connect: %s",
+			code < 0 ? strerror(errno) : "accepted");
 		close(fd);
 	}
 }
@@ -169,12 +171,13 @@ void act_try(const void *arg)
 	const struct connects *connects = arg;
 	struct sockaddr_in to = {
 		.sin_family = AF_INET, .sin_port = htons(connects->port ? connects->port : 25)};
-	ck_assert_int_eq(inet_pton(AF_INET, connects->address, &to.sin_addr), 1);
+	must(inet_pton(AF_INET, connects->address, &to.sin_addr) == 1, "%s", connects->address);
 	become();
 	for (unsigned i = 0; i < connects->count; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		ck_assert_int_eq(connect(fd, (void *)&to, sizeof(to)), -1);
-		ck_assert_msg(errno == EINPROGRESS || errno == ECONNREFUSED, "connect: %s", strerror(errno));
+		must(connect(fd, (void *)&to, sizeof(to)) < 0 &&
+				(errno == EINPROGRESS || errno == ECONNREFUSED),
+			"connect: %s", strerror(errno));
 	}
 	pause();
 }

@@ -88,7 +88,6 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 	int ready[2];
 	ck_assert_int_eq(pipe(ready), 0);
 	pid_t child = fork();
-	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		alarm(60 * test_slowness());
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -97,10 +96,11 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 		nfds_t count = 0;
 		for (; ports[count]; count++)
 			listeners[count] = listener_open(ports[count]);
-		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		serve(listeners, count, greeting);
 		_exit(EXIT_FAILURE);
 	}
+	ck_assert_int_ge(child, 0);
 	close(ready[1]);
 	char byte;
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
@@ -148,13 +148,11 @@ static struct outcome connect_once(const char *address, uint16_t port, const cha
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
 	bool is_six = inet_pton(AF_INET6, address, &six.sin6_addr) == 1;
-	if (!is_six)
-		ck_assert_int_eq(inet_pton(AF_INET, address, &four.sin_addr), 1);
+	must(is_six || inet_pton(AF_INET, address, &four.sin_addr) == 1, "%s", address);
 	int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	ck_assert_int_ge(fd, 0);
-	if (device)
-		ck_assert_int_eq(
-			setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)), 0);
+	must(fd >= 0 && (!device || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device,
+					    (socklen_t)strlen(device)) == 0),
+		"%s: %s", device ? device : "socket", strerror(errno));
 	int code = is_six ? connect(fd, (struct sockaddr *)&six, sizeof(six))
 			  : connect(fd, (struct sockaddr *)&four, sizeof(four));
 	if (code < 0 && errno != EINPROGRESS) {
@@ -183,7 +181,6 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 	int result[2];
 	ck_assert_int_eq(pipe(result), 0);
 	pid_t child = fork();
-	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		alarm(10 * test_slowness());
 		if (where)
@@ -191,6 +188,7 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 		struct outcome outcome = connect_once(address, port, device);
 		_exit(write(result[1], &outcome, sizeof(outcome)) == sizeof(outcome) ? 0 : 1);
 	}
+	ck_assert_int_ge(child, 0);
 	close(result[1]);
 	return (struct attempt){child, result[0]};
 }

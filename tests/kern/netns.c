@@ -38,14 +38,14 @@ pid_t netns_peer(void)
 	int ready[2];
 	ck_assert_int_eq(pipe(ready), 0);
 	pid_t child = fork();
-	ck_assert_int_ge(child, 0);
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		netns_fresh();
-		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		for (;;)
 			pause();
 	}
+	ck_assert_int_ge(child, 0);
 	close(ready[1]);
 	char byte;
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
@@ -53,13 +53,24 @@ pid_t netns_peer(void)
 	return child;
 }
 
+void must(bool is, const char *format, ...)
+{
+	if (is)
+		return;
+	va_list args;
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	_exit(EXIT_FAILURE);
+}
+
 void netns_enter(pid_t process)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", process);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(setns(fd, CLONE_NEWNET), 0);
+	must(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, "%s: %s", path, strerror(errno));
 	close(fd);
 }
 
@@ -67,9 +78,9 @@ static FILE *shell_open(const char *format, va_list args)
 {
 	char command[4096];
 	int len = vsnprintf(command, sizeof(command), format, args);
-	ck_assert(len >= 0 && (size_t)len < sizeof(command));
+	must(len >= 0 && (size_t)len < sizeof(command), "too long a command: %s", format);
 	FILE *from = popen(command, "r");
-	ck_assert_ptr_nonnull(from);
+	must(from != NULL, "%s: %s", command, strerror(errno));
 	return from;
 }
 
@@ -81,7 +92,7 @@ static char *stream_read(FILE *from)
 		if (room - len < 4096) {
 			room = room * 2 + 65536;
 			text = realloc(text, room);
-			ck_assert_ptr_nonnull(text);
+			must(text != NULL, "out of memory");
 		}
 		size_t got = fread(text + len, 1, room - len - 1, from);
 		if (got == 0)

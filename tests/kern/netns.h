@@ -5,6 +5,7 @@
 #ifndef TEST_NETNS_H
 #define TEST_NETNS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -26,6 +27,12 @@ pid_t netns_peer(void);
  * alarm(), too, of whatever child: Check's handler of SIGALRM ends the whole process group.
  */
 unsigned test_slowness(void);
+
+/*
+ * Ends the process with a text where something isn't as it must be: what a process beside the test's own has in place
+ * of assertions, which write to a file of Check's whose position both would move.
+ */
+void must(bool is, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Enters the namespace of a process; the calling process should be a child that ends soon. */
 void netns_enter(pid_t process);

@@ -33,7 +33,7 @@ static void act_frames(const void *arg)
 		.sll_halen = ETH_ALEN,
 		.sll_addr = {2, 0, 0, 0, 0, 0xa2}};
 	out.sll_ifindex = (int)if_nametoindex("out");
-	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)), 0);
+	must(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0, "mark: %s", strerror(errno));
 	struct {
 		struct ether_header ether;
 		struct iphdr ip;
@@ -49,7 +49,8 @@ static void act_frames(const void *arg)
 	for (unsigned i = 0; i < frames->count; i++) {
 		pace(start, i, frames->per_second);
 		/* The kernel tells it that the frame was dropped. */
-		ck_assert_int_eq(sendto(fd, &frame, sizeof(frame), 0, (void *)&out, sizeof(out)), -1);
+		must(sendto(fd, &frame, sizeof(frame), 0, (void *)&out, sizeof(out)) < 0,
+			"a frame was not dropped");
 	}
 	usleep(200 * 1000 * test_slowness());
 }
@@ -190,7 +191,7 @@ START_TEST(test_without_the_right_to_look)
 	snprintf(group, sizeof(group), "/mxmirage-test-%d/a.service", getpid());
 	pid_t sender = fork();
 	if (sender == 0) {
-		shell("echo %d > %s%s/cgroup.procs", getpid(), place, group);
+		must(shell_status("echo %d > %s%s/cgroup.procs", getpid(), place, group) == 0, "%s", group);
 		prctl(PR_SET_NAME, SENDER);
 		act_connect(&connects);
 		_exit(EXIT_SUCCESS);

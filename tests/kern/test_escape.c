@@ -161,7 +161,7 @@ START_TEST(test_listener_is_killed)
 		alarm(30 * test_slowness());
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		scene_listen(&scene, &observation);
-		ck_assert_int_eq(write(ready[1], "", 1), 1);
+		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		pause();
 	}
 	char byte;
