@@ -5,6 +5,7 @@
 #include "command.h"
 #include "escape.h"
 #include "links.h"
+#include "privilege.h"
 
 static void note(void *arg, const char *text)
 {
@@ -22,7 +23,8 @@ static struct conf *load(const char *file, struct err *err)
 	struct policy *policy = bundle_policy(&bundle, conf, 0, note, NULL, err);
 	bundle_done(&bundle);
 	policy_unref(policy);
-	if (policy)
+	struct privilege_user user;
+	if (policy && privilege_find_user(conf->responder.user, &user, err) == 0)
 		return conf;
 	conf_unref(conf);
 	return NULL;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -74,6 +75,14 @@ class UsageTest(unittest.TestCase):
         for key in ("responses", "providers"):
             file.write_text(f'[answer]\n{key} = "none.toml"\n')
             self.refused(CONFIGURATION, rf"answer\.{key} names \S+/none\.toml: No such file", "check", str(file))
+
+    @unittest.skipIf(os.geteuid(), "who is not root runs the responder as himself")
+    def test_a_user_that_does_not_exist(self) -> None:
+        directory = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-")))
+        file = directory / "mxmirage.toml"
+        file.write_text('[responder]\nuser = "nobody-of-that-name"\n')
+        self.refused(CONFIGURATION, "responder.user: there is no user nobody-of-that-name: .*adduser",
+                     "check", "-c", str(file))
 
 
 if __name__ == "__main__":

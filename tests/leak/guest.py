@@ -75,11 +75,7 @@ class Guest:
             time.sleep(0.5)
 
     def boot_id(self, seconds: float = 180) -> str:
-        try:
-            return self.run("cat", "/proc/sys/kernel/random/boot_id", seconds=seconds)[1].strip()
-        except TimeoutError as error:
-            said = self.console.read_text(errors="replace")[-3000:]
-            raise GuestError(f"the guest's agent did not answer within {seconds:g} s:\n{said}") from error
+        return self.run("cat", "/proc/sys/kernel/random/boot_id", seconds=seconds)[1].strip()
 
     def run(self, *argv: str, stdin: bytes = b"", seconds: float = 180) -> tuple[int, str, str]:
         """Exit status, standard output and error. Status 124 when it took longer than `seconds` there."""
@@ -88,11 +84,21 @@ class Guest:
         self._agent.settimeout(seconds + 60)
         self._agent.sendall(json.dumps(request).encode() + b"\n" + stdin)
         while True:
-            answer = json.loads(_read_line(self._agent, seconds + 60))
+            try:
+                answer = json.loads(_read_line(self._agent, seconds + 60))
+            except TimeoutError as error:
+                said = self.console.read_text(errors="replace")[-3000:]
+                raise GuestError(f"the guest's agent did not answer within {seconds + 60:g} s to "
+                                 f"{' '.join(map(str, argv))}; its console:\n{said}\n{self._registers()}") from error
             out = _read(self._agent, answer["stdout"])
             err = _read(self._agent, answer["stderr"])
             if answer["id"] == self._requests:  # not of a request that was given up
                 return answer["status"], out.decode(errors="replace"), err.decode(errors="replace")
+
+    def _registers(self) -> str:
+        """Where its processors are."""
+        said = self._ask("human-monitor-command", **{"command-line": "info registers -a"})
+        return "\n".join(line for line in said.splitlines() if line.startswith(("CPU#", "RIP=", "RAX=")))
 
     def save(self, name: str) -> None:
         """A snapshot of memory and disk."""

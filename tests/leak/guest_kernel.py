@@ -54,7 +54,9 @@ def _said_of_it(world: GuestWorld, kernel: Kernel) -> None:
                  f"{[c for c in proof['canaries'] if not c['in_order']]}")
     world.expect_closed("of the canaries of prove")
     found = json.loads(world.shell("mxmirage doctor --json || true"))["findings"]
-    world.expect(not [f for f in found if f["state"] in ("fail", "unknown")], f"doctor found {found}")
+    # Nobody serves names here, and doctor has to see that; beside it there is nothing that is wrong.
+    amiss = [f for f in found if f["state"] in ("fail", "unknown")]
+    world.expect([f["check"] for f in amiss] == ["dns"], f"doctor found {amiss}")
     release = world.shell("uname -r").strip()
     for check, text in (("kernel", f"{release} loads the whole ruleset"), ("kernel", "egress chains on devices"),
                         ("kernel", "which outlive it (PERSIST)" if kernel.persist else "none that outlive it"),
