@@ -30,7 +30,7 @@ struct gen_verdict {
 	enum gen_phase phase;
 	uint16_t code; /* of the reply; 0: there is none, the text says what happened */
 	uint8_t text_len;
-	char text[REPLY_LINE_KEPT]; /* of the reply's last line, behind the code */
+	char text[REPLY_LINE_KEPT]; /* of the reply's first line, behind the code */
 };
 
 /* The text is cut to fit. */

@@ -354,8 +354,14 @@ enum smtp_client_step smtp_client_step(struct smtp_client *client, struct span *
 		}
 		if (smtp_client_phase(client) == GEN_PHASE_EHLO && line.code == 250)
 			note_offer(client, line.text);
-		if (line.last)
-			step = replied(client, &line);
+		if (client->first.code == 0 && !line.last && line.code >= 400)
+			client->first = gen_verdict_of(smtp_client_phase(client), line.code, line.text);
+		if (!line.last)
+			continue;
+		if (client->first.code != 0)
+			line.text = (struct span){client->first.text, client->first.text_len};
+		client->first.code = 0;
+		step = replied(client, &line);
 	}
 	return step;
 }

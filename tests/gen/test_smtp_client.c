@@ -122,7 +122,7 @@ static const struct dialogue dialogues[] = {
 			"550-5.7.1 spam\r\n550 5.7.1 it is\r\n250 ok\r\n250 ok\r\n354 go\r\n",
 			"250 queued\r\n221 bye\r\n"},
 		EHLO "ready\n" MAIL RCPT "C: DATA\ntext\n" TEXT MAIL RCPT
-		     "C: DATA\nfailed end_of_data 550 5.7.1 it is\ntext\n" TEXT
+		     "C: DATA\nfailed end_of_data 550 5.7.1 spam\ntext\n" TEXT
 		     "C: QUIT\nsent\nover idle 0 \n"},
 	{"BDAT refused", {SETUP, .bdat = true}, 1, true,
 		{HELLO, "250 ok\r\n550 5.1.1 unknown\r\n503 no recipients\r\n", "250 reset\r\n",

@@ -89,6 +89,8 @@ def overlay() -> dict[str, bytes]:
                                                     ["192.0.2.1", "2001:db8:0:1::1"]),
         "etc/systemd/network/lan.network": _network("lan", [lab.LAN_GATEWAY_V4, lab.LAN_GATEWAY_V6], []),
         "etc/resolv.conf": f"nameserver {zones.NAME_SERVER}\n",
+        # The tests' programs have the same path as here, be it below /tmp: a boot must not clear it.
+        "etc/tmpfiles.d/tmp.conf": "d /tmp 1777 root root -\n",
         "etc/hostname": "qa\n", "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 qa\n",
         "etc/systemd/system/guest-probe.service": _PROBE_UNIT,
         "etc/systemd/system/doors.service": _DOORS_UNIT,
