@@ -61,7 +61,7 @@ struct smtp_client_out {
 struct smtp_client {
 	const struct smtp_client_setup *setup;
 	struct reply_reader reader;
-	struct gen_verdict first; /* the first line of a refusal that has further ones: it says the most */
+	struct gen_verdict first;  /* the first line of a refusal that has further ones: it says the most */
 	uint8_t due[8], due_count; /* enum gen_phase: the replies awaited, the next one first */
 	bool ready, over, secure;
 	bool opened; /* MAIL was accepted: a transaction is open */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "suite.h"
 
 /* What a call writes to standard error. */
 static char written[8192];
@@ -88,9 +89,5 @@ int main(void)
 	tcase_add_test(tcase, what_is_above_the_level_is_left_out);
 	tcase_add_test(tcase, a_long_text_is_cut_to_one_line);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shared.h"
+#include "suite.h"
 
 #define COUNT 100000
 
@@ -49,9 +50,5 @@ int main(void)
 	tcase_add_test(tcase, it_is_zero_and_common_to_forked_processes);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

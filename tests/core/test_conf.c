@@ -8,6 +8,7 @@
 
 #include "conf_key.h"
 #include "failmalloc.h"
+#include "suite.h"
 
 #define ITEMS(array) .items = (array), .count = sizeof(array) / sizeof((array)[0])
 #define ROOT(...)                                                                    \
@@ -194,9 +195,5 @@ int main(void)
 	tcase_add_test(tcase, shares_are_counted_across_threads);
 	tcase_add_test(tcase, every_failing_allocation_is_an_error);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

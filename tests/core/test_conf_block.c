@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 static const struct {
 	const char *text;
 	const char *printed;
@@ -172,9 +174,5 @@ int main(void)
 	tcase_add_loop_test(tcase, merge_leaves_the_fewest, 0, sizeof(merges) / sizeof(merges[0]));
 	tcase_add_test(tcase, merge_keeps_the_addresses);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "suite.h"
+
 START_TEST(none_leaves_the_error_alone)
 {
 	struct err err = {.text = "untouched"};
@@ -59,9 +61,5 @@ int main(void)
 	tcase_add_test(tcase, each_has_its_line);
 	tcase_add_test(tcase, what_does_not_fit_is_counted);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -3,6 +3,8 @@
 #include <check.h>
 #include <stddef.h>
 
+#include "suite.h"
+
 #define OFFERS_MAX 4
 
 static const struct {
@@ -43,9 +45,5 @@ int main(void)
 	TCase *tcase = tcase_create("conf_suggest");
 	tcase_add_loop_test(tcase, nearest_is_suggested, 0, sizeof(cases) / sizeof(cases[0]));
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "suite.h"
+
 #define X10 "xxxxxxxxxx"
 #define X60 X10 X10 X10 X10 X10 X10
 
@@ -102,9 +104,5 @@ int main(void)
 	tcase_add_loop_test(tcase, text_is_judged, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tcase, path_has_a_limit);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

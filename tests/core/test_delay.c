@@ -2,9 +2,9 @@
 
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "draw.h"
+#include "suite.h"
 
 #define DRAWS 100000
 
@@ -103,9 +103,5 @@ int main(void)
 	tcase_add_test(tcase, lognormal_is_exact_to_a_thousandth);
 	tcase_add_test(tcase, lognormal_has_its_quantiles);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "suite.h"
+
 #define SPAN(literal) ((struct span){literal, sizeof(literal) - 1})
 
 /*
@@ -330,9 +332,5 @@ int main(void)
 	tcase_add_test(tcase, below_keeps_below);
 	tcase_add_test(tcase, normal_is_normal);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

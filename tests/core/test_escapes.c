@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "suite.h"
+
 static struct escapes *table;
 
 static void setup(void)
@@ -160,9 +162,5 @@ int main(void)
 	tcase_add_test(tcase, test_names_are_made_printable);
 	tcase_add_test(tcase, test_any_memory);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "smtp_text.h"
+#include "suite.h"
 
 /* What an address as it stands in RCPT TO:<…> asks for; code 0 = nothing, 250 = acceptance. */
 static const struct {
@@ -254,9 +255,5 @@ int main(void)
 	tcase_add_test(tcase, the_smart_sinks_codes);
 	tcase_add_test(tcase, reads_no_byte_too_many);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 static struct histogram histogram, other;
 static const unsigned per_milles[] = {1, 10, 100, 250, 500, 750, 900, 950, 990, 999};
 
@@ -141,9 +143,5 @@ int main(void)
 	tcase_add_test(tcase, too_large_counts_as_the_largest);
 	tcase_add_test(tcase, merging_is_counting_together);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

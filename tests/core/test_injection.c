@@ -8,6 +8,7 @@
 
 #include "core/dialogue.h"
 #include "core/tree.h"
+#include "suite.h"
 
 static struct injection injection_of(enum smtp_phase phase, unsigned code, const char *text)
 {
@@ -298,9 +299,5 @@ int main(void)
 	tcase_add_test(decided, only_a_delay);
 	tcase_add_test(decided, comes_before_all_else);
 	suite_add_tcase(suite, decided);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

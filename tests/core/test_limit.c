@@ -6,6 +6,7 @@
 
 #include "draw.h"
 #include "failmalloc.h"
+#include "suite.h"
 
 #define HOUR_MS UINT64_C(3600000)
 
@@ -384,9 +385,5 @@ int main(void)
 	tcase_add_test(tcase, a_table_is_as_large_as_it_says);
 	tcase_add_test(tcase, out_of_memory_is_told);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

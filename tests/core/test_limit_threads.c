@@ -7,6 +7,7 @@
 #include "attempt.h"
 #include "draw.h"
 #include "limit.h"
+#include "suite.h"
 
 enum {
 	THREADS = 8
@@ -341,9 +342,5 @@ int main(void)
 	tcase_add_test(tcase, all_see_the_same_first_time);
 	tcase_add_test(tcase, reset_takes_no_connection_away);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "suite.h"
+
 #define HOSTS 8
 
 static struct mx_host hosts[MX_HOSTS_MAX];
@@ -147,9 +149,5 @@ int main(void)
 	tcase_add_loop_test(
 		tcase, addresses_belong_whatever_port_and_form, 0, sizeof(belongs) / sizeof(belongs[0]));
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

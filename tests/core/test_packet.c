@@ -2,10 +2,11 @@
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "suite.h"
 
 /* In hexadecimal: from 192.0.2.1 or 2001:db8::1 to 198.51.100.27 or 2001:db8::27. */
 #define ENDS4   "c0000201 c633641b "
@@ -154,9 +155,5 @@ int main(void)
 	tcase_add_loop_test(tcase, test_cases, 0, CASES);
 	tcase_add_loop_test(tcase, test_stays_inside, 0, CASES);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

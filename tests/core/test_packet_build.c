@@ -2,8 +2,9 @@
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <stdlib.h>
 #include <sys/socket.h>
+
+#include "suite.h"
 
 /* The bytes were written by another program, with checksums of its own. */
 static const struct {
@@ -91,9 +92,5 @@ int main(void)
 	tcase_add_loop_test(tcase, bytes_are_as_they_should_be, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tcase, checksum_holds_for_every_port);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

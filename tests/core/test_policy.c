@@ -5,6 +5,7 @@
 
 #include "core/dialogue.h"
 #include "core/tree.h"
+#include "suite.h"
 
 #define REPLY(kind, phase, code, text) \
 	TABLE(NULL, TEXT("kind", kind), TEXT("phase", phase), NUMBER("code", code), TEXT("text", text))
@@ -420,9 +421,5 @@ int main(void)
 	tcase_add_test(tcase, default_lends_its_words);
 	tcase_add_test(tcase, presentation);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include "core/dialogue.h"
 #include "core/tree.h"
 #include "policy.h"
+#include "suite.h"
 
 #define FAULT(form, phase, odds) TABLE(NULL, TEXT("form", form), TEXT("phase", phase), NUMBER("odds", odds))
 #define REPLY(kind, phase, code, text) \
@@ -300,9 +301,5 @@ int main(void)
 	tcase_add_test(tcase, a_connection_too_many_stays_so);
 	tcase_add_test(tcase, standing_is_told);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

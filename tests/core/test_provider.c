@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "failmalloc.h"
+#include "suite.h"
 #include "toml_tree.h"
 
 #define REPLY(at, kind, phase, code, text, weight)                                           \
@@ -314,9 +315,5 @@ int main(void)
 	tcase_add_test(tcase, memory_may_run_out);
 #endif
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

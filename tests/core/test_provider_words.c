@@ -1,8 +1,9 @@
 #include "provider_words.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "suite.h"
 
 enum {
 	OWN = 1,
@@ -100,9 +101,5 @@ int main(void)
 	tcase_add_test(tcase, long_lines_are_divided);
 	tcase_add_test(tcase, endless_text_is_cut);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -2,8 +2,9 @@
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "suite.h"
 
 static const struct {
 	const char *text;
@@ -142,9 +143,5 @@ int main(void)
 	tcase_add_loop_test(tcase, no_durations_are_refused, 0, ROWS(no_durations));
 	tcase_add_test(tcase, spans_end_where_they_say);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 #define S(text)                        \
 	{                              \
 		text, sizeof(text) - 1 \
@@ -156,9 +158,5 @@ int main(void)
 	tcase_add_loop_test(tcase, mistakes_are_told, 0, ROWS(mistakes));
 	tcase_add_test(tcase, longest_line_is_taken);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

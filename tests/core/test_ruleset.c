@@ -1,6 +1,7 @@
 #include "ruleset.h"
 
 #include "core/rules.h"
+#include "suite.h"
 
 static void holds(struct ruleset *rules, const char *path)
 {
@@ -160,9 +161,5 @@ int main(void)
 	tcase_add_test(cases, test_wall_is_the_guard);
 	tcase_add_test(cases, test_names_chains_of_devices);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 #include "ruleset_observe.h"
 
 #include "core/rules.h"
+#include "suite.h"
 
 static struct ruleset *rules_observed(enum ruleset_means output, bool log)
 {
@@ -199,9 +200,5 @@ int main(void)
 	tcase_add_test(tcase, test_prints);
 	tcase_add_test(tcase, test_names);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

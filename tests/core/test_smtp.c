@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "core/smtp_caller.h"
+#include "suite.h"
 
 _Static_assert(sizeof(struct smtp) <= 192, "20,000 idle sessions hold one each");
 
@@ -443,9 +444,5 @@ int main(void)
 	tcase_add_test(tcase, an_abort_says_why);
 	tcase_add_test(tcase, replies_do_not_depend_on_chunking);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

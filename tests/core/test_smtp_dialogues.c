@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core/smtp_caller.h"
+#include "suite.h"
 
 #define DIALOGUES TEST_DIR "/core/dialogues/"
 #define ROWS      40 /* of the table of hostile input that the engine answers for */
@@ -299,12 +300,9 @@ int main(void)
 	tcase_add_loop_test(dialogues, a_dialogue_goes_as_written, 0, file_count);
 	tcase_add_test(dialogues, every_row_has_a_dialogue);
 	suite_add_tcase(suite, dialogues);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	int status = suite_run(suite);
 	for (int i = 0; i < file_count; i++)
 		free(files[i]);
 	free(files);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

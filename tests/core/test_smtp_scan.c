@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "smtp_scan.h"
+#include "suite.h"
 
 /*
  * The end of data as a table, a byte at a time: what every scanner is held against. A row a state,
@@ -278,9 +279,5 @@ int main(void)
 	tcase_add_loop_test(tcase, the_end_is_found_at_every_offset_and_cut, 0, scanners);
 	tcase_add_loop_test(tcase, a_state_is_not_lost_before_a_plain_block, 0, scanners);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "suite.h"
+
 /* A path and what is left behind it; domain NULL where the path is refused. */
 static const struct {
 	const char *text;
@@ -247,9 +249,5 @@ int main(void)
 	tcase_add_loop_test(tcase, replies_are_written, 0, COUNT(replies));
 	tcase_add_test(tcase, long_replies_are_cut);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "stats.h"
+#include "suite.h"
 
 static const struct stats_layout layout = {.blocks = 2, .rows = {100, 50, 20, 10}};
 
@@ -300,9 +301,5 @@ int main(void)
 	tcase_add_test(tcase, kernel_counts_go_on_over_a_new_table);
 	tcase_add_test(tcase, the_next_writer_goes_on_with_the_kernel_counts);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "stats.h"
+#include "suite.h"
 
 enum {
 	DOMAINS = 250000,
@@ -147,9 +148,5 @@ int main(void)
 	tcase_add_test(tables, what_is_too_much_is_other);
 	tcase_add_test(tables, read_while_it_is_written);
 	suite_add_tcase(suite, tables);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

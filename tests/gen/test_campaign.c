@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "suite.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -159,9 +160,5 @@ int main(void)
 	tcase_add_test(tcase, without_a_count_there_is_no_end_but_the_stop);
 	tcase_add_test(tcase, threads_send_the_count_exactly);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

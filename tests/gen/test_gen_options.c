@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 #define ARGUMENTS_MAX 64
 #define ROWS(table)   (sizeof(table) / sizeof((table)[0]))
 
@@ -167,9 +169,5 @@ int main(void)
 	tcase_add_loop_test(tcase, sizes_are_read, 0, ROWS(sizes));
 	tcase_add_loop_test(tcase, mistakes_are_named, 0, ROWS(mistakes));
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 static struct generator_result result;
 static struct gen_options options;
 static char *said;
@@ -163,10 +165,7 @@ int main(void)
 	tcase_add_loop_test(tcase, reasons_are_clear, 0, sizeof(runs) / sizeof(runs[0]));
 	tcase_add_test(tcase, progress_is_a_line_a_second);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	int status = suite_run(suite);
 	free(said);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

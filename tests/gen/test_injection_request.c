@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static struct mail mail_of(int argc, char **argv)
@@ -88,9 +90,5 @@ int main(void)
 	tcase_add_test(tcase, a_request_holds_message_and_recipients);
 	tcase_add_loop_test(tcase, responses_are_judged, 0, ROWS(responses));
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

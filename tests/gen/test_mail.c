@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mail_text.h"
+#include "suite.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -227,9 +228,5 @@ int main(void)
 	tcase_add_test(tcase, the_longest_names_fit);
 	tcase_add_test(tcase, dates_are_rfc_5322);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

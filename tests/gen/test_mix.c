@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "suite.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -121,9 +122,5 @@ int main(void)
 	tcase_add_loop_test(tcase, mistakes_are_named, 0, ROWS(mistakes));
 	tcase_add_test(tcase, long_names_are_refused);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -2,8 +2,9 @@
 
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "suite.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -119,9 +120,5 @@ int main(void)
 	tcase_add_test(tcase, endless_replies_are_malformed);
 	tcase_add_loop_test(tcase, enhanced_codes_are_found, 0, ROWS(texts));
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

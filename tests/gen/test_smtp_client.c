@@ -7,8 +7,9 @@
 #include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "suite.h"
 
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 #define MESSAGE     "Subject: x\r\n\r\n.hi\r\n"
@@ -299,9 +300,5 @@ int main(void)
 	tcase_add_loop_test(tcase, dialogues_go_as_written, 0, ROWS(dialogues));
 	tcase_add_test(tcase, the_text_is_sent_from_where_it_is);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "suite.h"
+
 #define HEADER "To: <user@example.com>\r\n\r\n"
 #define TAIL   ".\r\nQUIT\r\n"
 #define LARGE  300000
@@ -98,9 +100,5 @@ int main(void)
 	TCase *cases = tcase_create("all");
 	tcase_add_loop_test(cases, what_is_shared_arrives_as_it_is, 0, sizeof(sizes) / sizeof(sizes[0]));
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

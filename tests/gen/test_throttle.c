@@ -1,7 +1,8 @@
 #include "throttle.h"
 
 #include <check.h>
-#include <stdlib.h>
+
+#include "suite.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -79,9 +80,5 @@ int main(void)
 	tcase_add_test(tcase, a_pause_is_not_made_up_for);
 	tcase_add_test(tcase, no_rate_is_no_limit);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

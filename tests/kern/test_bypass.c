@@ -5,13 +5,13 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "netns.h"
+#include "suite.h"
 
 static struct bypass found[8];
 
@@ -102,9 +102,5 @@ int main(void)
 	tcase_add_test(tcase, test_xdp);
 	tcase_add_test(tcase, test_more_than_fit);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

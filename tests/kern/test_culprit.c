@@ -17,6 +17,7 @@
 
 #include "escape_scene.h"
 #include "netns.h"
+#include "suite.h"
 
 struct frames {
 	unsigned count, per_second;
@@ -220,9 +221,5 @@ int main(void)
 	tcase_add_test(cases, test_raw_socket);
 	tcase_add_test(cases, test_without_the_right_to_look);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <libnftnl/expr.h>
 
 #include "core/rules.h"
+#include "suite.h"
 
 /* The end of a block is the first address behind it; a block that reaches to the last has none. */
 static const struct {
@@ -167,9 +168,5 @@ int main(void)
 	tcase_add_loop_test(cases, test_terms, 0, (int)(sizeof(terms) / sizeof(terms[0])));
 	tcase_add_loop_test(cases, test_frame_terms, 0, (int)(sizeof(frame_terms) / sizeof(frame_terms[0])));
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

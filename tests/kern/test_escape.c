@@ -10,6 +10,7 @@
 
 #include "escape_scene.h"
 #include "netns.h"
+#include "suite.h"
 
 START_TEST(test_probe_changes_nothing)
 {
@@ -245,9 +246,5 @@ int main(void)
 	tcase_add_test(cases, test_overflow);
 	tcase_add_test(cases, test_number_is_taken);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

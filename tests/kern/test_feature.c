@@ -10,6 +10,7 @@
 #include "core/rules.h"
 #include "guard.h"
 #include "netns.h"
+#include "suite.h"
 
 static void assert_report(const struct feature_report *report)
 {
@@ -125,9 +126,5 @@ int main(void)
 	tcase_add_test(tcase, test_touches_nothing);
 	tcase_add_test(tcase, test_bad_rules);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

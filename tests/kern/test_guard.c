@@ -14,6 +14,7 @@
 #include "guard_scene.h"
 #include "kernel.h"
 #include "netns.h"
+#include "suite.h"
 
 /* Persist where this kernel can. */
 static void assert_state(struct guard *guard, bool armed, bool owner, bool persist)
@@ -514,9 +515,5 @@ int main(void)
 	TCase *cases = tcase_create("guard");
 	tcase_add_loop_test(cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

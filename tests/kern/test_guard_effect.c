@@ -9,6 +9,7 @@
 #include "core/rules.h"
 #include "internet.h"
 #include "netns.h"
+#include "suite.h"
 
 enum from {
 	HOST,
@@ -288,9 +289,5 @@ int main(void)
 	tcase_set_timeout(cases, 60);
 	tcase_add_loop_test(cases, test_in_world, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

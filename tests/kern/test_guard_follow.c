@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "netns.h"
 #include "nlsock.h"
+#include "suite.h"
 
 /* The first device has this number, the next ones those behind it. */
 static struct ruleset *rules_for_since(const char *names, unsigned first)
@@ -148,9 +149,5 @@ int main(void)
 	TCase *cases = tcase_create("guard_follow");
 	tcase_add_loop_test(cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -18,6 +18,7 @@
 #include "internet.h"
 #include "links.h"
 #include "netns.h"
+#include "suite.h"
 
 #define SOURCE_MAC "\x02\0\0\0\0\xa1"
 #define TARGET_MAC "\x02\0\0\0\0\xa2"
@@ -277,9 +278,5 @@ int main(void)
 	tcase_add_loop_test(cases, test_frames, 0, 2);
 	tcase_add_loop_test(cases, test_frames_excluded, 0, 2);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "core/rules.h"
 #include "netns.h"
+#include "suite.h"
 
 /* Whether the devices are these, space-separated, in any order. */
 static void assert_devices(const struct links *links, const char *wanted)
@@ -167,9 +168,5 @@ int main(void)
 	tcase_add_test(cases, test_loses_nothing);
 	tcase_add_test(cases, test_makes_rules);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,9 +5,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "suite.h"
 
 /* Finders of the test's own: what the kernel would say is `said`, or an error. */
 static struct sockaddr_storage said;
@@ -91,9 +92,5 @@ int main(void)
 	TCase *tests = tcase_create("origdst");
 	tcase_add_loop_test(tests, test_results, 0, (int)(sizeof(cases) / sizeof(cases[0])));
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

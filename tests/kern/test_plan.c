@@ -6,6 +6,7 @@
 #include "core/rules.h"
 #include "kernel.h"
 #include "netns.h"
+#include "suite.h"
 
 /* Reads, plans, and commits after `between`; the code of the commit. */
 static int commit(struct nlsock *sock, const struct ruleset *rules, uint32_t flags, const char *between,
@@ -99,9 +100,5 @@ int main(void)
 	tcase_add_test(cases, test_plain_table);
 	tcase_add_test(cases, test_ruleset_changed_meanwhile);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,13 +5,13 @@
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "netns.h"
+#include "suite.h"
 
 /* A connection over loopback; its packet as the client sends it. */
 static int connection(int *listener, struct packet *packet)
@@ -89,9 +89,5 @@ int main(void)
 	TCase *cases = tcase_create("sock_diag");
 	tcase_add_test(cases, test_finds_a_connection_behind_an_old_answer);
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "kernel_table.h"
 #include "netns.h"
+#include "suite.h"
 
 static struct survey survey;
 
@@ -325,9 +326,5 @@ int main(void)
 	tcase_add_test(tcase, test_unknown_expression);
 	tcase_add_test(tcase, test_without_privilege);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

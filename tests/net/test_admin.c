@@ -13,6 +13,7 @@
 
 #include "admin.h"
 #include "listener.h"
+#include "suite.h"
 
 static const struct stats_layout layout = {.blocks = 2, .rows = {32, 32, 32, 32}};
 
@@ -285,9 +286,5 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_not_offered_is_refused, 0, sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, a_client_that_leaves_while_it_waits_harms_nobody);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

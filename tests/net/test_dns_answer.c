@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 #define LABEL_63 "aaaaaaaaabbbbbbbbbccccccccceeeeeeeeefffffffffggggggggghhhhhhhhh"
 
 static const struct {
@@ -334,9 +336,5 @@ int main(void)
 	tcase_add_test(tcase, what_is_cut_short_is_malformed);
 	tcase_add_test(tcase, noise_gives_no_name_that_is_none);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "listener.h"
+#include "suite.h"
 
 static struct err err;
 
@@ -67,9 +68,5 @@ int main(void)
 	tcase_add_test(tcase, a_port_that_another_instance_listens_on_is_refused_by_name);
 	tcase_add_test(tcase, a_control_socket_is_replaced_only_where_nobody_answers);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "resolver_lookup.h"
 #include "resolver_scene.h"
 #include "resolver_zone.h"
+#include "suite.h"
 
 static const struct {
 	const char *domain, *heard;
@@ -349,9 +350,5 @@ int main(void)
 	tcase_add_test(limited, more_than_can_be_under_way_are_refused);
 	tcase_add_test(limited, thousands_under_way_do_not_hold_up_the_loop);
 	suite_add_tcase(suite, limited);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

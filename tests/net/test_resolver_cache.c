@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "resolver_scene.h"
+#include "suite.h"
 
 START_TEST(answers_are_kept_for_their_time)
 {
@@ -267,9 +268,5 @@ int main(void)
 	tcase_add_test(limited, memory_is_bounded);
 	tcase_add_test(limited, large_entries_make_room_for_themselves);
 	suite_add_tcase(suite, limited);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

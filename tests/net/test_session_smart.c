@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 #include "core/tree.h"
 #include "injection.h"
 #include "listener.h"
+#include "suite.h"
 #include "worker.h"
 
 #define BROKEN(name, form_)                                     \
@@ -451,9 +451,5 @@ int main(void)
 	tcase_add_test(alone, dead_dns_holds_nobody_up);
 	tcase_add_test(alone, stopping_in_every_state);
 	suite_add_tcase(suite, alone);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

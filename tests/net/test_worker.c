@@ -14,6 +14,7 @@
 
 #include "listener.h"
 #include "session.h"
+#include "suite.h"
 #include "worker.h"
 
 static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64, 64}};
@@ -568,9 +569,5 @@ int main(void)
 	tcase_add_test(alone, unknown_is_accepted_and_counted);
 	tcase_add_test(alone, stopping_says_goodbye);
 	suite_add_tcase(suite, alone);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control_net.h"
+#include "suite.h"
 
 static const struct conf conf = {.divert = {.ports = {25, 2525}, .port_count = 2}};
 
@@ -252,9 +253,5 @@ int main(void)
 	tcase_add_test(tcase, marks_take_their_own_way);
 	tcase_add_test(tcase, many_sources_take_several_rounds);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <stdlib.h>
 
 #include "conf_block.h"
+#include "suite.h"
 
 /* What is excluded, what is the host's own, and the first canary's address. */
 static const struct {
@@ -82,9 +82,5 @@ int main(void)
 	tcase_add_loop_test(tcase, range_is_outside_of_what_is_left_alone, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tcase, addresses_are_all_different);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "packet_build.h"
+#include "suite.h"
 
 static const size_t offsets[] = SIGHTING_OFFSETS;
 #define OFFSETS (sizeof(offsets) / sizeof(offsets[0]))
@@ -158,9 +159,5 @@ int main(void)
 	tcase_add_test(tcase, cut_packets_are_harmless);
 	tcase_add_test(tcase, noise_is_harmless);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "failmalloc.h"
+#include "suite.h"
 
 static struct toml_node *read_text(const char *text, struct err *err)
 {
@@ -223,9 +224,5 @@ int main(void)
 	tcase_add_loop_test(tcase, nesting_is_bounded, 0, sizeof(deep) / sizeof(deep[0]));
 	tcase_add_test(tcase, every_failing_allocation_is_an_error);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "columns.h"
+#include "suite.h"
 
 static const struct column spec[] = {
 	{.title = "name", .width_max = 6},
@@ -85,9 +86,5 @@ int main(void)
 	tcase_add_loop_test(tests, columns_fit_the_window, 0, COUNT(cases));
 	tcase_add_test(tests, a_terminal_is_shown_nothing_raw);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "suite.h"
+
 static struct conf *conf_of(const char *text, struct err *err)
 {
 	return conf_file_text("f.toml", text, strlen(text), err);
@@ -441,9 +443,5 @@ int main(void)
 	tcase_add_test(file, unreadable_file_is_an_error);
 	tcase_add_test(file, missing_default_file_means_defaults);
 	suite_add_tcase(suite, file);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "suite.h"
 
 static int pair[2];
 static struct err err;
@@ -133,9 +134,5 @@ int main(void)
 	tcase_add_test(tcase, a_long_text_is_cut);
 	tcase_add_test(tcase, who_says_something_never_waits);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

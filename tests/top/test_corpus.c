@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "toml_reader.h"
 
 #define PPM(percent) ((uint32_t)((percent)*10000 + 0.5))
@@ -438,9 +439,5 @@ int main(void)
 	tcase_add_loop_test(tcase, hosts_tell_the_provider, 0, sizeof(mxs) / sizeof(mxs[0]));
 	tcase_add_test(tcase, domains_tell_the_provider);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "counts.h"
+#include "suite.h"
 
 static char directory[64], file[128];
 static struct conf conf;
@@ -145,9 +146,5 @@ int main(void)
 	tcase_add_test(tcase, a_second_instance_is_refused_by_name);
 	tcase_add_test(tcase, a_link_in_its_place_is_refused);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

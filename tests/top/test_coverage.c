@@ -6,6 +6,7 @@
 
 #include "coverage.h"
 #include "reply_source.h"
+#include "suite.h"
 #include "toml_file.h"
 #include "toml_reader.h"
 
@@ -328,9 +329,5 @@ int main(void)
 	tcase_add_test(tests, a_sinks_domain_is_addressed_by_the_hosts_that_serve_it);
 	tcase_add_test(tests, a_real_senders_rules_are_exercised);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

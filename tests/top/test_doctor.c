@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "top/fake_host.h"
 
 static struct fake_host fake;
@@ -380,9 +381,5 @@ int main(void)
 	tcase_add_test(tcase, test_dns_without_a_server);
 	tcase_add_test(tcase, test_ipv6);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -2,8 +2,8 @@
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 
+#include "suite.h"
 #include "top/fake_host.h"
 
 static struct fake_host fake;
@@ -88,9 +88,5 @@ int main(void)
 	tcase_add_test(tcase, test_sysctl);
 	tcase_add_test(tcase, test_reserved);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

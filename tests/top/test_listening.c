@@ -4,11 +4,11 @@
 #include <check.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "suite.h"
 #include "top/fake_host.h"
 
 static const struct host here = {""};
@@ -106,9 +106,5 @@ int main(void)
 	tcase_add_test(tcase, test_ourselves);
 	tcase_add_test(tcase, test_nobody_to_be_seen);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -4,9 +4,9 @@
  */
 #include <check.h>
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "core/dialogue.h"
+#include "suite.h"
 #include "top/corpus_policy.h"
 
 #define SOURCE "198.51.100.7"
@@ -524,9 +524,5 @@ int main(void)
 	tcase_add_test(tcase, greylisting);
 	tcase_add_test(tcase, who_behaves_hears_nothing);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

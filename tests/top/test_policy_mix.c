@@ -9,6 +9,7 @@
 
 #include "core/dialogue.h"
 #include "draw.h"
+#include "suite.h"
 #include "top/corpus_policy.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -286,9 +287,5 @@ int main(void)
 	tcase_add_loop_test(tcase, shares_and_threads, 0, 2);
 	tcase_add_test(tcase, another_seed);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "privilege.h"
+#include "suite.h"
 
 #define NOBODY          65534
 #define BIT(capability) (1u << (capability))
@@ -107,9 +108,5 @@ int main(void)
 		(int)(sizeof(services) / sizeof(services[0])));
 	tcase_add_test(tcase, root_stays_root_to_start_a_responder_of_another_user);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "provider.h"
+#include "suite.h"
 #include "toml_reader.h"
 
 static int add(struct provider_set *set, const char *file, const char *text, struct err *err)
@@ -376,9 +377,5 @@ int main(void)
 	tcase_add_loop_test(tcase, good_ones_are_taken, 0, sizeof(fine) / sizeof(fine[0]));
 	tcase_add_test(tcase, earlier_replies_may_rest);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "corpus.h"
 #include "provider.h"
+#include "suite.h"
 #include "toml_reader.h"
 
 #define REAL SOURCE_DIR "/../shared/data/kumomta/responses.toml"
@@ -284,9 +285,5 @@ int main(void)
 	tcase_add_test(tcase, file_goes_over_the_corpus);
 	tcase_add_test(tcase, real_file_loads_unchanged);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "pattern.h"
 #include "shaping.h"
+#include "suite.h"
 #include "toml_reader.h"
 
 static struct toml_node *tree_of(const char *file, const char *text)
@@ -221,9 +222,5 @@ int main(void)
 	tcase_add_loop_test(tests, patterns_find_what_the_sender_would, 0, COUNT(found));
 	tcase_add_test(tests, a_broken_pattern_is_told_by_its_byte);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return suite_run(suite);
 }

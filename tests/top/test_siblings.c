@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "siblings.h"
+#include "suite.h"
 
 #define PROCESSES 4
 
@@ -202,9 +203,5 @@ int main(void)
 	tcase_add_test(tcase, a_death_is_told);
 	tcase_add_test(tcase, they_do_not_outlive_the_first);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

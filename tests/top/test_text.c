@@ -1,6 +1,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "suite.h"
 #include "text.h"
 
 static const struct {
@@ -47,9 +48,5 @@ int main(void)
 	tcase_add_loop_test(tcase, numbers, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tcase, a_terminal_is_shown_nothing_raw);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return suite_run(suite);
 }

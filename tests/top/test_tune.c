@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "suite.h"
 #include "top/fake_host.h"
 
 static struct tune_row rows[TUNE_ROWS_MAX];
@@ -209,9 +210,5 @@ int main(void)
 	tcase_add_test(tcase, test_sysctl_file);
 	tcase_add_test(tcase, test_what_it_asks_for_is_enough);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
