@@ -25,6 +25,10 @@ class GuestError(Exception):
     """The guest does not work: a run in it proves nothing."""
 
 
+class Silent(GuestError):
+    """Its agent does not answer."""
+
+
 class Guest:
     """`directory` is for its files: the disk that is written, the sockets, the console's log."""
 
@@ -69,27 +73,40 @@ class Guest:
         self.wait_for_agent()
 
     def wait_for_agent(self, not_boot: str = "") -> None:
-        """The request waits in the port until an agent reads it. After a reboot, `not_boot` is boot_id() from before."""
+        """The request waits in the port until an agent reads it. After a reboot, `not_boot` is boot_id() from before.
+
+        An agent that a shutdown kills may have read a request, or half of it, and never answers: it is asked again.
+        """
         deadline = time.monotonic() + BOOT_SECONDS
-        while self.boot_id(max(1, deadline - time.monotonic())) == not_boot:
+        while True:
+            try:
+                if self.boot_id(seconds=20, grace=0) != not_boot:
+                    return
+                if time.monotonic() > deadline:
+                    raise GuestError(f"the guest did not boot anew within {BOOT_SECONDS} s")
+            except (Silent, ValueError):
+                if time.monotonic() > deadline:
+                    raise
+                self._reconnect()
             time.sleep(0.5)
 
-    def boot_id(self, seconds: float = 180) -> str:
-        return self.run("cat", "/proc/sys/kernel/random/boot_id", seconds=seconds)[1].strip()
+    def boot_id(self, seconds: float = 180, grace: float = 60) -> str:
+        return self.run("cat", "/proc/sys/kernel/random/boot_id", seconds=seconds, grace=grace)[1].strip()
 
-    def run(self, *argv: str, stdin: bytes = b"", seconds: float = 180) -> tuple[int, str, str]:
-        """Exit status, standard output and error. Status 124 when it took longer than `seconds` there."""
+    def run(self, *argv: str, stdin: bytes = b"", seconds: float = 180, grace: float = 60) -> tuple[int, str, str]:
+        """Exit status, standard output and error. Status 124 when it took longer than `seconds` there; Silent when
+        there was no answer `grace` seconds later."""
         self._requests += 1
         request = {"id": self._requests, "argv": list(map(str, argv)), "input": len(stdin), "seconds": seconds}
-        self._agent.settimeout(seconds + 60)
+        self._agent.settimeout(seconds + grace)
         self._agent.sendall(json.dumps(request).encode() + b"\n" + stdin)
         while True:
             try:
-                answer = json.loads(_read_line(self._agent, seconds + 60))
+                answer = json.loads(_read_line(self._agent, seconds + grace))
             except TimeoutError as error:
                 said = self.console.read_text(errors="replace")[-3000:]
-                raise GuestError(f"the guest's agent did not answer within {seconds + 60:g} s to "
-                                 f"{' '.join(map(str, argv))}; its console:\n{said}\n{self._registers()}") from error
+                raise Silent(f"the guest's agent did not answer within {seconds + grace:g} s to "
+                             f"{' '.join(map(str, argv))}; its console:\n{said}\n{self._registers()}") from error
             out = _read(self._agent, answer["stdout"])
             err = _read(self._agent, answer["stderr"])
             if answer["id"] == self._requests:  # not of a request that was given up

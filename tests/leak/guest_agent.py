@@ -57,7 +57,10 @@ def main() -> None:
         time.sleep(0.05)
     port = os.open(PORT, os.O_RDWR)
     while True:
-        request = json.loads(read_line(port))
+        try:
+            request = json.loads(read_line(port))
+        except ValueError:  # the rest of what an agent before the shutdown had begun to read
+            continue
         status, out, err = run(request, read(port, request["input"]))
         write(port, json.dumps({"id": request["id"], "status": status, "stdout": len(out), "stderr": len(err)}).encode() + b"\n" + out + err)
 

@@ -11,9 +11,8 @@
 
 #include "core/tree.h"
 #include "injection.h"
-#include "listener.h"
 #include "suite.h"
-#include "worker.h"
+#include "worker_scene.h"
 
 #define BROKEN(name, form_)                                     \
 	TABLE(name, ARRAY("domains", TEXT(NULL, name ".test")), \
@@ -36,85 +35,24 @@ static const struct toml_node refusing =
 static const struct toml_node ignoring =
 	TABLE("", TABLE("provider", TABLE("default", NUMBER("black_hole", 100))));
 
-static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64, 64}};
-static struct stats stats;
-static struct policy_state state;
-static struct worker *worker;
-static uint16_t port;
-
-static int find_listener(int fd, struct sockaddr_storage *original)
-{
-	socklen_t len = sizeof(*original);
-	return getsockname(fd, (struct sockaddr *)original, &len);
-}
-
-static const struct origdst_finder finders[] = {{"listener", AF_INET, find_listener}, {0}};
-
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_storage bound;
-	socklen_t len = sizeof(bound);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&bound, &len), 0);
-	return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-						 : ((struct sockaddr_in *)&bound)->sin_port);
-}
+static const struct origdst_finder finders[] = {{"listener", AF_INET, served_find_listener}, {0}};
 
 static void start_with(const struct toml_node *tree, const char *dns_servers)
 {
 	struct err err = {""};
-	void *memory =
-		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(memory, MAP_FAILED);
-	stats_format(&stats, memory, &layout, 0);
-	ck_assert_int_eq(policy_state_init(&state, &err), 0);
 	struct conf *conf = conf_new("test", NULL, 1, &err);
 	struct provider_set *set = provider_set_new(&err);
 	ck_assert_msg(
 		conf && set && provider_set_add(set, "test", tree, "current", &err) == 0, "%s", err.text);
-	struct policy *policy = policy_new(conf, set, 1, &err);
+	const struct policy *policy = policy_new(conf, set, 1, &err);
 	conf_unref(conf);
-	int listener = listener_open(0, &err);
-	ck_assert_msg(policy && listener >= 0, "%s", err.text);
-	port = port_of(listener);
-	const struct worker_setup setup = {
-		.listeners = &listener,
-		.listener_count = 1,
-		.policy = policy,
-		.finders = finders,
-		.block = stats_block(&stats, 0),
-		.state = &state,
-		.resolve = dns_servers != NULL,
-		.dns_servers = dns_servers,
-	};
-	worker = worker_start(&setup, &err);
-	policy_unref(policy);
-	ck_assert_msg(worker != NULL, "%s", err.text);
+	ck_assert_msg(policy != NULL, "%s", err.text);
+	served_start(policy, finders, dns_servers);
 }
 
 static void start(void)
 {
 	start_with(&profiles, NULL);
-}
-
-static void stop(void)
-{
-	worker_stop(worker);
-	policy_state_done(&state);
-	munmap(stats.memory, stats_size(&layout));
-}
-
-static int dial(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	return fd;
-}
-
-static void put(int fd, const char *text)
-{
-	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
 static double seconds(void)
@@ -172,13 +110,6 @@ static int greet(void)
 	return fd;
 }
 
-static bool comes_to(enum stats_counter counter, uint64_t value)
-{
-	for (int i = 0; i < 500 && stats_sum(&stats, counter) != value; i++)
-		usleep(10000);
-	return stats_sum(&stats, counter) == value;
-}
-
 static void inject(enum smtp_phase phase, enum provider_action action, unsigned code, uint32_t delay_ms)
 {
 	struct err err;
@@ -190,7 +121,7 @@ static void inject(enum smtp_phase phase, enum provider_action action, unsigned 
 		.delay_ms = delay_ms,
 		.count = 1,
 	};
-	ck_assert_int_ge(injections_add(state.injections, &injection, &err), 0);
+	ck_assert_int_ge(injections_add(served.state.injections, &injection, &err), 0);
 }
 
 /* What is heard behind what was said before it, which is always heard. */
@@ -261,7 +192,7 @@ START_TEST(faults_are_seen)
 	enum end end = take(fd, 2, 1000, text);
 	ck_assert_msg(end == faults[_i].end, "%s: %d", faults[_i].domain, (int)end);
 	ck_assert_str_eq(text, faults[_i].heard);
-	ck_assert_uint_eq(stats_sum(&stats, STATS_FAULTS), 1);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_FAULTS), 1);
 	close(fd);
 	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
 }
@@ -276,7 +207,7 @@ START_TEST(connections_are_refused_or_ignored)
 	ck_assert_str_eq(text, "");
 	close(fd);
 	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
-	stop();
+	served_stop();
 }
 END_TEST
 
@@ -343,7 +274,7 @@ START_TEST(outcomes_are_counted_by_provider)
 		const char *name;
 		uint64_t accepted, tempfail, permfail, bytes;
 	} wanted[] = {{"calm", 1, 0, 0, 4}, {"stern", 0, 1, 1, 0}, {"default", 1, 0, 0, 4}};
-	size_t count = stats_rows(&stats, STATS_PROVIDERS, rows, 8);
+	size_t count = stats_rows(&served.stats, STATS_PROVIDERS, rows, 8);
 	ck_assert_uint_eq(count, 1 + 3);
 	for (size_t i = 0; i < 3; i++) {
 		size_t at = 1;
@@ -355,8 +286,8 @@ START_TEST(outcomes_are_counted_by_provider)
 		ck_assert_uint_eq(rows[at].fields[STATS_ROW_PERMFAIL], wanted[i].permfail);
 		ck_assert_uint_eq(rows[at].fields[STATS_ROW_BYTES], wanted[i].bytes);
 	}
-	ck_assert_uint_eq(stats_sum(&stats, STATS_LIMITED), 1);
-	ck_assert_uint_eq(stats_sum(&stats, STATS_DNS_FAILED), 0);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_LIMITED), 1);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_DNS_FAILED), 0);
 }
 END_TEST
 
@@ -367,7 +298,7 @@ static int dead_name_server(char server[32])
 	struct sockaddr_in at = {.sin_family = AF_INET};
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	snprintf(server, 32, "127.0.0.1:%u", port_of(fd));
+	snprintf(server, 32, "127.0.0.1:%u", served_port_of(fd));
 	return fd;
 }
 
@@ -393,12 +324,12 @@ START_TEST(dead_dns_holds_nobody_up)
 	ck_assert_reply(fd, "452 one each");
 	ck_assert_reply(fd, "250 2.0.0");
 	/* Who hung up while he waited is not counted. */
-	ck_assert_uint_ge(stats_sum(&stats, STATS_DNS_FAILED), 1);
-	ck_assert_uint_le(stats_sum(&stats, STATS_DNS_FAILED), 2);
+	ck_assert_uint_ge(stats_sum(&served.stats, STATS_DNS_FAILED), 1);
+	ck_assert_uint_le(stats_sum(&served.stats, STATS_DNS_FAILED), 2);
 	close(fd);
 	close(other);
 	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 3));
-	stop();
+	served_stop();
 	close(dns);
 }
 END_TEST
@@ -419,7 +350,7 @@ START_TEST(stopping_in_every_state)
 	ck_assert_reply(talking, "250 ");
 	usleep(200000);
 	double began = seconds();
-	stop();
+	served_stop();
 	ck_assert_double_lt(seconds() - began, 1);
 	ck_assert_reply(talking, "421 4.3.2");
 	int waiting[] = {hung, delayed, asking};
@@ -435,16 +366,16 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("session_smart");
-	TCase *served = tcase_create("served");
-	tcase_set_timeout(served, 60);
-	tcase_add_checked_fixture(served, start, stop);
-	tcase_add_loop_test(served, actions_are_seen, 0, sizeof(actions) / sizeof(actions[0]));
-	tcase_add_loop_test(served, actions_at_connect, 0, sizeof(actions) / sizeof(actions[0]));
-	tcase_add_loop_test(served, faults_are_seen, 0, sizeof(faults) / sizeof(faults[0]));
-	tcase_add_test(served, a_delay_holds_up_its_own_session_alone);
-	tcase_add_test(served, a_delayed_refusal_closes_behind_its_reply);
-	tcase_add_test(served, outcomes_are_counted_by_provider);
-	suite_add_tcase(suite, served);
+	TCase *cases = tcase_create("served");
+	tcase_set_timeout(cases, 60);
+	tcase_add_checked_fixture(cases, start, served_stop);
+	tcase_add_loop_test(cases, actions_are_seen, 0, sizeof(actions) / sizeof(actions[0]));
+	tcase_add_loop_test(cases, actions_at_connect, 0, sizeof(actions) / sizeof(actions[0]));
+	tcase_add_loop_test(cases, faults_are_seen, 0, sizeof(faults) / sizeof(faults[0]));
+	tcase_add_test(cases, a_delay_holds_up_its_own_session_alone);
+	tcase_add_test(cases, a_delayed_refusal_closes_behind_its_reply);
+	tcase_add_test(cases, outcomes_are_counted_by_provider);
+	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
 	tcase_set_timeout(alone, 60);
 	tcase_add_loop_test(alone, connections_are_refused_or_ignored, 0, 2);

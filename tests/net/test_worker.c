@@ -15,9 +15,7 @@
 #include "listener.h"
 #include "session.h"
 #include "suite.h"
-#include "worker.h"
-
-static const struct stats_layout layout = {.blocks = 1, .rows = {64, 64, 64, 64}};
+#include "worker_scene.h"
 
 /* Every connection was meant for 198.51.100.27:25. */
 static int find_fixed(int fd, struct sockaddr_storage *original)
@@ -27,13 +25,6 @@ static int find_fixed(int fd, struct sockaddr_storage *original)
 	*v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(25)};
 	inet_pton(AF_INET, "198.51.100.27", &v4->sin_addr);
 	return 0;
-}
-
-/* Nobody diverted it: it was meant for the listener. */
-static int find_listener(int fd, struct sockaddr_storage *original)
-{
-	socklen_t len = sizeof(*original);
-	return getsockname(fd, (struct sockaddr *)original, &len);
 }
 
 /* The kernel cannot say: it is without netfilter, or its entry is gone. */
@@ -46,13 +37,8 @@ static int find_none(int fd, struct sockaddr_storage *original)
 
 static const struct origdst_finder diverted_finders[] = {
 	{"fixed", AF_INET, find_fixed}, {"fixed", AF_INET6, find_fixed}, {0}};
-static const struct origdst_finder undiverted_finders[] = {{"listener", AF_INET, find_listener}, {0}};
+static const struct origdst_finder undiverted_finders[] = {{"listener", AF_INET, served_find_listener}, {0}};
 static const struct origdst_finder unknown_finders[] = {{"none", AF_INET, find_none}, {0}};
-
-static struct stats stats;
-static struct policy_state state;
-static struct worker *worker;
-static uint16_t port;
 
 static const struct policy *test_policy(void)
 {
@@ -65,58 +51,9 @@ static const struct policy *test_policy(void)
 	return policy;
 }
 
-static void start(const struct origdst_finder *finders)
-{
-	struct err err = {""};
-	void *memory =
-		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(memory, MAP_FAILED);
-	ck_assert_int_eq(policy_state_init(&state, &err), 0);
-	stats_format(&stats, memory, &layout, 0);
-	int listener = listener_open(0, &err);
-	ck_assert_msg(listener >= 0, "%s", err.text);
-	struct sockaddr_in6 bound;
-	socklen_t len = sizeof(bound);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
-	port = ntohs(bound.sin6_port);
-	const struct policy *policy = test_policy();
-	const struct worker_setup setup = {
-		.listeners = &listener,
-		.listener_count = 1,
-		.policy = policy,
-		.finders = finders,
-		.block = stats_block(&stats, 0),
-		.state = &state,
-	};
-	worker = worker_start(&setup, &err);
-	policy_unref(policy);
-	ck_assert_msg(worker != NULL, "%s", err.text);
-}
-
 static void start_diverted(void)
 {
-	start(diverted_finders);
-}
-
-static void stop(void)
-{
-	worker_stop(worker);
-	policy_state_done(&state);
-	munmap(stats.memory, stats_size(&layout));
-}
-
-static int dial(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	return fd;
-}
-
-static void put(int fd, const char *text)
-{
-	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	served_start(test_policy(), diverted_finders, NULL);
 }
 
 /* Reads until `wanted` replies (last lines) or the end have come; at most 5 s. Returns text in static storage. */
@@ -159,15 +96,7 @@ static bool begins(const char *text, const char *with)
 
 static uint64_t count(enum stats_counter counter)
 {
-	return stats_sum(&stats, counter);
-}
-
-/* Counters move before the reply is sent, but a close is seen by the worker a moment later. */
-static bool comes_to(enum stats_counter counter, uint64_t value)
-{
-	for (int i = 0; i < 500 && count(counter) != value; i++)
-		usleep(10000);
-	return count(counter) == value;
+	return stats_sum(&served.stats, counter);
 }
 
 START_TEST(a_message_is_answered_and_counted)
@@ -185,13 +114,13 @@ START_TEST(a_message_is_answered_and_counted)
 	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 2);
 
 	struct stats_row rows[8];
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 8), 3);
+	ck_assert_uint_eq(stats_rows(&served.stats, STATS_DOMAINS, rows, 8), 3);
 	ck_assert(span_is(rows[1].key, "gmail.com"));
 	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DESTINATIONS, rows, 8), 2);
+	ck_assert_uint_eq(stats_rows(&served.stats, STATS_DESTINATIONS, rows, 8), 2);
 	ck_assert(span_equal(rows[1].key, (struct span){"\xc6\x33\x64\x1b", 4}));
 	ck_assert_uint_eq(rows[1].fields[STATS_ROW_ACCEPTED], 1);
-	ck_assert_uint_eq(stats_rows(&stats, STATS_SOURCES, rows, 8), 2);
+	ck_assert_uint_eq(stats_rows(&served.stats, STATS_SOURCES, rows, 8), 2);
 	ck_assert(span_equal(rows[1].key, (struct span){"\x7f\0\0\x01", 4}));
 	put(fd, "QUIT\r\n");
 	ck_assert(begins(take(fd, 1), "221 "));
@@ -286,10 +215,7 @@ START_TEST(talking_before_the_banner)
 	/* The listener's backlog holds the connection and its first bytes until the worker accepts it: stop it so. */
 	struct err err;
 	int listener = listener_open(0, &err);
-	struct sockaddr_in6 bound;
-	socklen_t len = sizeof(bound);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&bound, &len), 0);
-	port = ntohs(bound.sin6_port);
+	served.port = served_port_of(listener);
 	int fd = dial();
 	put(fd, "EHLO early.example\r\n");
 	usleep(50000);
@@ -299,8 +225,8 @@ START_TEST(talking_before_the_banner)
 		.listener_count = 1,
 		.policy = policy,
 		.finders = diverted_finders,
-		.block = stats_block(&stats, 0),
-		.state = &state,
+		.block = stats_block(&served.stats, 0),
+		.state = &served.state,
 	};
 	struct worker *second = worker_start(&setup, &err);
 	policy_unref(policy);
@@ -361,25 +287,25 @@ END_TEST
 /* facts, row 59: without rules in the way, a direct connection is served and told apart. */
 START_TEST(undiverted_is_accepted_and_counted)
 {
-	start(undiverted_finders);
+	served_start(test_policy(), undiverted_finders, NULL);
 	int fd = dial();
 	ck_assert(begins(take(fd, 1), "220 "));
 	ck_assert_uint_eq(count(STATS_UNDIVERTED), 1);
 	ck_assert_uint_eq(count(STATS_UNKNOWN_DESTINATION), 0);
 	close(fd);
-	stop();
+	served_stop();
 }
 END_TEST
 
 START_TEST(unknown_is_accepted_and_counted)
 {
-	start(unknown_finders);
+	served_start(test_policy(), unknown_finders, NULL);
 	int fd = dial();
 	ck_assert(begins(take(fd, 1), "220 "));
 	ck_assert_uint_eq(count(STATS_UNDIVERTED), 0);
 	ck_assert_uint_eq(count(STATS_UNKNOWN_DESTINATION), 1);
 	close(fd);
-	stop();
+	served_stop();
 }
 END_TEST
 
@@ -476,7 +402,7 @@ START_TEST(no_descriptors_no_spin)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	int first = dial(), waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	take(first, 1);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(served.port)};
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	/* Not poll(), which counts its descriptors against the limit. */
 	const struct timeval patience = {5, 0};
@@ -507,10 +433,10 @@ END_TEST
 
 START_TEST(stopping_says_goodbye)
 {
-	start(diverted_finders);
+	served_start(test_policy(), diverted_finders, NULL);
 	int fd = dial();
 	take(fd, 1);
-	stop();
+	served_stop();
 	ck_assert(begins(take(fd, 1), "421 4.3.2 "));
 	ck_assert(at_end(fd));
 	close(fd);
@@ -536,7 +462,7 @@ START_TEST(many_recipients_are_all_counted)
 	ck_assert(begins(take(fd, 1), "250 "));
 	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), 1000);
 	struct stats_row rows[16];
-	ck_assert_uint_eq(stats_rows(&stats, STATS_DOMAINS, rows, 16), 11);
+	ck_assert_uint_eq(stats_rows(&served.stats, STATS_DOMAINS, rows, 16), 11);
 	for (int i = 1; i <= 10; i++)
 		ck_assert_uint_eq(rows[i].fields[STATS_ROW_ACCEPTED], 100);
 	close(fd);
@@ -546,24 +472,24 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("worker");
-	TCase *served = tcase_create("served");
-	tcase_set_timeout(served, 60);
-	tcase_add_checked_fixture(served, start_diverted, stop);
-	tcase_add_test(served, a_message_is_answered_and_counted);
-	tcase_add_test(served, chunks_are_thrown_away_to_the_byte);
-	tcase_add_test(served, a_connection_lost_in_a_chunk_is_counted_as_aborted);
-	tcase_add_test(served, refused_recipients_make_a_failed_message);
-	tcase_add_test(served, a_connection_lost_in_the_body_is_counted_as_aborted);
-	tcase_add_test(served, talking_before_the_banner);
-	tcase_add_test(served, dripping_after_the_goodbye);
-	tcase_add_test(served, talking_behind_quit);
-	tcase_add_test(served, half_close_after_a_command);
-	tcase_add_test(served, a_pipelined_group_is_answered_in_one_write);
-	tcase_add_test(served, a_group_with_a_chunk_is_answered_in_one_write);
-	tcase_add_test(served, replies_that_nobody_reads_stop_the_reading);
-	tcase_add_test(served, no_descriptors_no_spin);
-	tcase_add_test(served, many_recipients_are_all_counted);
-	suite_add_tcase(suite, served);
+	TCase *cases = tcase_create("served");
+	tcase_set_timeout(cases, 60);
+	tcase_add_checked_fixture(cases, start_diverted, served_stop);
+	tcase_add_test(cases, a_message_is_answered_and_counted);
+	tcase_add_test(cases, chunks_are_thrown_away_to_the_byte);
+	tcase_add_test(cases, a_connection_lost_in_a_chunk_is_counted_as_aborted);
+	tcase_add_test(cases, refused_recipients_make_a_failed_message);
+	tcase_add_test(cases, a_connection_lost_in_the_body_is_counted_as_aborted);
+	tcase_add_test(cases, talking_before_the_banner);
+	tcase_add_test(cases, dripping_after_the_goodbye);
+	tcase_add_test(cases, talking_behind_quit);
+	tcase_add_test(cases, half_close_after_a_command);
+	tcase_add_test(cases, a_pipelined_group_is_answered_in_one_write);
+	tcase_add_test(cases, a_group_with_a_chunk_is_answered_in_one_write);
+	tcase_add_test(cases, replies_that_nobody_reads_stop_the_reading);
+	tcase_add_test(cases, no_descriptors_no_spin);
+	tcase_add_test(cases, many_recipients_are_all_counted);
+	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
 	tcase_add_test(alone, undiverted_is_accepted_and_counted);
 	tcase_add_test(alone, unknown_is_accepted_and_counted);
