@@ -28,4 +28,7 @@ static inline void assert_verified(struct guard *guard, const struct ruleset *ru
 	ck_assert_msg(guard_verify(guard, rules, &err) == 0, "%s", err.text);
 }
 
+/* A suite of these bodies, each in a fresh network namespace where chains may name the devices of the tests' rules. */
+Suite *guard_suite(const char *name, void (*const *bodies)(void), int count);
+
 #endif

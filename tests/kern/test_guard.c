@@ -501,19 +501,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_takes_ten_thousand_blocks,
 };
 
-START_TEST(test_in_fresh_netns)
-{
-	netns_fresh();
-	kernel_needs_devices("eth0 br-lan tun_0 eth1 wg0 a b c d e f g h");
-	bodies[_i]();
-}
-END_TEST
-
 int main(void)
 {
-	Suite *suite = suite_create("guard");
-	TCase *cases = tcase_create("guard");
-	tcase_add_loop_test(cases, test_in_fresh_netns, 0, (int)(sizeof(bodies) / sizeof(bodies[0])));
-	suite_add_tcase(suite, cases);
-	return suite_run(suite);
+	return suite_run(guard_suite("guard", bodies, (int)(sizeof(bodies) / sizeof(bodies[0]))));
 }
