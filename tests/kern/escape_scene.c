@@ -126,6 +126,13 @@ void sender_end(pid_t sender)
 	ck_assert_int_eq(status, 0);
 }
 
+void assert_named(const struct sightings *seen)
+{
+	ck_assert_uint_gt(seen->named, 0);
+	if (test_slowness() == 1)
+		ck_assert_uint_eq(seen->named, seen->events);
+}
+
 void pace(uint64_t start, unsigned done, unsigned per_second)
 {
 	uint64_t due = start + done * 1000ull * test_slowness() / per_second, now = now_ms();

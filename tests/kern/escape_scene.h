@@ -68,6 +68,12 @@ void watch(struct sightings *seen, unsigned events);
 /* Fails where the last event is not of TCP between these addresses for port 25. */
 void assert_ends(const struct escape_event *event, const char *from, const char *to);
 
+/*
+ * Fails where the sender was not found each time; on a slow processor, where CULPRIT_BUDGET_MS is spent sooner, where it
+ * never was.
+ */
+void assert_named(const struct sightings *seen);
+
 /* A process with SENDER's name that does `act` in the namespace of `where`, 0 for the caller's. */
 pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where);
 /* Waits for its end, which must be good. */

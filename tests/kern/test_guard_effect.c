@@ -8,6 +8,7 @@
 
 #include "core/rules.h"
 #include "internet.h"
+#include "kernel.h"
 #include "netns.h"
 #include "suite.h"
 
@@ -277,6 +278,7 @@ START_TEST(test_in_world)
 	struct internet world;
 	netns_fresh();
 	internet_make(&world);
+	kernel_needs_devices("eth0 br-lan tun_0");
 	assert_oracle_sees(&world);
 	bodies[_i](&world);
 }

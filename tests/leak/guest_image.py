@@ -23,7 +23,7 @@ BACKPORTS = f"deb {MIRROR} bookworm-backports main"
 
 # The cloud flavour is the stock kernel without drivers for real hardware; every netfilter module is in it.
 PACKAGES = ("systemd-sysv", "udev", "kmod", "iproute2", "nftables", "python3", "procps", "initramfs-tools",
-            "netbase", "libsubunit0")
+            "netbase", "libsubunit0", "iptables")
 DISK = "2G"
 
 # What the first seconds of a boot need; everything else is loaded from the disk.
