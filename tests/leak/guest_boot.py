@@ -4,6 +4,7 @@ until the machine is off."""
 from __future__ import annotations
 
 import random
+import time
 
 from campaign import Result, Void
 from guest_world import GuestWorld
@@ -14,11 +15,7 @@ def boot(world: GuestWorld, rng: random.Random) -> Result:
     for kernel in world.kernels:
         world.fresh(kernel)
         _canary(world)
-        world.shell("systemctl enable --now mxmirage")
-        # From here on, by the word of systemctl. Before, the internet answered the canary's connections once more, and
-        # the host, still unguarded, reset them.
-        world.oracle.reset()
-        world.shell("systemctl start guest-probe")
+        world.shell("systemctl enable --now mxmirage && systemctl start guest-probe")
         world.expect_back("when it was started")
         world.expect_closed("before the reboot")
         _reboot(world)
@@ -40,6 +37,13 @@ def _canary(world: GuestWorld) -> None:
     if not seen.get("v4_to_port_25") or not seen.get("v6_to_port_25"):
         raise Void(f"of the probes of a boot the oracle saw {seen}")
     world.shell("systemctl kill -s KILL guest-probe; systemctl stop guest-probe")
+    # What was still on its way has arrived when nothing new does.
+    before = None
+    while seen != before:
+        before = seen
+        time.sleep(1)
+        seen = world.oracle.seen()
+    world.oracle.reset()
 
 
 def _reboot(world: GuestWorld) -> None:
