@@ -200,7 +200,7 @@ END_TEST
 START_TEST(test_many_jumps)
 {
 	static const uint16_t smtp[] = {25};
-	char last[8];
+	char last[16];
 	uint64_t began, lasted = 0;
 	for (int depth = 4; depth <= 13 && lasted < 1000; depth++) {
 		netns_fresh();
