@@ -50,8 +50,6 @@ struct syns {
 	unsigned pause_us; /* after each */
 };
 
-uint64_t now_ms(void);
-
 /* What this machine's kernel has, or logging alone. */
 struct ruleset_observation observation_of(bool queue);
 

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -27,6 +28,9 @@ pid_t netns_peer(void);
  * alarm(), too, of whatever child: Check's handler of SIGALRM ends the whole process group.
  */
 unsigned test_slowness(void);
+
+/* The clock that only goes forward. */
+uint64_t now_ms(void);
 
 /*
  * Ends the process with a text where something isn't as it must be: what a process beside the test's own has in place

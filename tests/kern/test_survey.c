@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "escape_scene.h"
 #include "kernel_table.h"
 #include "netns.h"
 #include "suite.h"
