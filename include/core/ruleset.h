@@ -91,6 +91,7 @@ enum ruleset_kind {
 	RULESET_IP6,       /* IPv6, likewise */
 	RULESET_FRAGMENT4, /* an IPv4 TCP fragment that is not the first, so without ports */
 	RULESET_FRAGMENT6, /* likewise IPv6 */
+	RULESET_ROUTING6,  /* IPv6 with a routing header: its destination is a stop on the way */
 	RULESET_READABLE,  /* the kernel found the upper layer's protocol */
 	RULESET_BYTES,     /* .bytes of the frame */
 	RULESET_CT_ORIGINAL_DIRECTION, /* sent by the side that opened the connection */

@@ -28,6 +28,7 @@ enum {
 	IP6_VERSION = 0x60,         /* and no traffic class */
 	FRAGMENT_OFFSET_MASK = 0x1fff,
 	VERSION_MASK = 0xf000,
+	HEADER_LEN_MASK = 0x0f00,
 };
 
 /* Each of these may stand before a TCP header. */
@@ -120,12 +121,35 @@ static void pass_excluded(struct builder *builder, uint16_t version, struct rule
 			not(network(word(2, ETH_P_8021AD))), not(network(word(2, ETH_P_QINQ1))), excluded));
 }
 
+/* Mail with a source route: for an excluded neighbour, who would send it on to somebody else. */
+static void drop_source_routed(struct builder *builder)
+{
+	struct ruleset_term port = TERM(DPORT_IN_SET, .set = RULESET_PORTS);
+	drop(builder, TERMS(port, network(masked(word(0, 0x4000), VERSION_MASK)),
+			      not(network(masked(word(0, 0x0500), HEADER_LEN_MASK)))));
+	drop(builder, TERMS(TERM(ROUTING6), port));
+}
+
+/*
+ * A frame with several tags that is said to be IPv6: where the first tag reads as the version, the second one is the
+ * length, and the upper layer's protocol is what the type behind it begins with. No IPv6 has such a pair of upper layer
+ * and hop limit there.
+ */
+static void drop_tags_as_ip6(struct builder *builder)
+{
+	static const uint16_t types[] = {ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		drop(builder, TERMS(network(masked(word(0, 0x6000), VERSION_MASK)),
+				      network(word(IP6_NEXT, types[i]))));
+}
+
 /*
  * TCP without a port is all dropped: later fragments, whose data the kernel takes for ports, and first ones that
  * end before theirs.
  */
 static void read_by_kernel(struct builder *builder)
 {
+	drop_source_routed(builder);
 	pass_excluded(builder, 0x4000, TERM(DADDR4_IN_SET, .set = RULESET_EXCLUDE4));
 	pass_excluded(builder, 0x6000, TERM(DADDR6_IN_SET, .set = RULESET_EXCLUDE6));
 	drop(builder, TERMS(TERM(DPORT_IN_SET, .set = RULESET_PORTS)));
@@ -133,6 +157,7 @@ static void read_by_kernel(struct builder *builder)
 	drop(builder, TERMS(TERM(FRAGMENT6)));
 	pass(builder, TERMS(TERM(DPORT_ANY)));
 	drop(builder, TERMS(TERM(TCP)));
+	drop_tags_as_ip6(builder);
 	pass(builder, TERMS(TERM(READABLE)));
 	drop(builder, TERMS(TERM(IP4)));
 	drop(builder, TERMS(TERM(IP6)));

@@ -62,6 +62,7 @@ static const struct term_form {
 	[RULESET_IP6] = {"meta protocol ip6", PLAIN},
 	[RULESET_FRAGMENT4] = {"ip protocol tcp ip frag-off & 8191 != 0", PLAIN},
 	[RULESET_FRAGMENT6] = {"meta l4proto tcp frag frag-off != 0", PLAIN},
+	[RULESET_ROUTING6] = {"exthdr rt exists", PLAIN},
 	/* 255 is reserved: nobody's. Where the kernel found none at all, nothing matches. */
 	[RULESET_READABLE] = {"meta l4proto != 255", PLAIN},
 	[RULESET_BYTES] = {"", BYTES},

@@ -191,6 +191,22 @@ static void encode_fragment6(struct encoder *encoder, const struct ruleset_term 
 	expr_compare_u16(encoder, NFT_CMP_NEQ, 0);
 }
 
+static void encode_routing6(struct encoder *encoder, const struct ruleset_term *term)
+{
+	(void)term;
+	match_ip(encoder, 6);
+	struct nftnl_expr *expr = expr_add(encoder, "exthdr");
+	if (!expr)
+		return;
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_DREG, NFT_REG_1);
+	nftnl_expr_set_u8(expr, NFTNL_EXPR_EXTHDR_TYPE, IPPROTO_ROUTING);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OFFSET, 0);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_LEN, sizeof(uint8_t));
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_EXTHDR_FLAGS, NFT_EXTHDR_F_PRESENT);
+	expr_compare_u8(encoder, 1);
+}
+
 static void encode_readable(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
@@ -461,6 +477,7 @@ static void (*const encoders[RULESET_KINDS])(struct encoder *, const struct rule
 	[RULESET_IP6] = encode_ip6,
 	[RULESET_FRAGMENT4] = encode_fragment4,
 	[RULESET_FRAGMENT6] = encode_fragment6,
+	[RULESET_ROUTING6] = encode_routing6,
 	[RULESET_READABLE] = encode_readable,
 	[RULESET_BYTES] = encode_bytes,
 	[RULESET_CT_ORIGINAL_DIRECTION] = encode_ct_original_direction,

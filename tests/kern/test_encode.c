@@ -110,6 +110,9 @@ static const struct {
 		"[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
 		"[ exthdr load ipv6 2b @ 44 + 2 => reg 1 ] "
 		"[ bitwise reg 1 = ( reg 1 & 0x0000f8ff ) ^ 0x00000000 ] [ cmp neq reg 1 0x00000000 ] "},
+	{{.kind = RULESET_ROUTING6}, "[ meta load protocol => reg 1 ] [ cmp eq reg 1 0x0000dd86 ] "
+				     "[ exthdr load ipv6 1b @ 43 + 0 present => reg 1 ] "
+				     "[ cmp eq reg 1 0x00000001 ] "},
 	{{.kind = RULESET_DPORT_ANY}, "[ meta load l4proto => reg 1 ] [ cmp eq reg 1 0x00000006 ] "
 				      "[ payload load 2b @ transport header + 2 => reg 1 ] "
 				      "[ cmp gte reg 1 0x00000000 ] [ cmp lte reg 1 0x0000ffff ] "},

@@ -401,7 +401,7 @@ static void in_fresh_netns_names_what_is_refused(void)
 		{priority_break, "chain divert_output (type nat, priority -200): "},
 		{set_break, "set xxxx"},
 		{type_break, "chain guard_forward (type nat"},
-		{rule_break, "rule 12 of chain guard_postrouting (tcp sport @ports "},
+		{rule_break, "rule 14 of chain guard_postrouting (tcp sport @ports "},
 		{device_break, "chain dev_"},
 	};
 	struct guard *guard = guard_open();

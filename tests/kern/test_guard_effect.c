@@ -3,8 +3,13 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <linux/seg6.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/rules.h"
 #include "internet.h"
@@ -267,10 +272,65 @@ static void in_world_foreign_rules_open_nothing(struct internet *world)
 	guard_free(guard);
 }
 
+/* A connection to a stranger's port 25 by way of a neighbour, as anybody may ask for it. */
+static void connect_by_neighbour(int family)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(25)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(25)};
+	uint8_t option[] = {IPOPT_NOP, IPOPT_LSRR, 7, 4, 0, 0, 0, 0};
+	struct {
+		struct ipv6_sr_hdr header;
+		struct in6_addr segments[2];
+	} route = {.header = {.hdrlen = 4, .type = 4, .segments_left = 1, .first_segment = 1}};
+	inet_pton(AF_INET, STRANGER4, &v4.sin_addr);
+	inet_pton(AF_INET6, STRANGER6, &v6.sin6_addr);
+	inet_pton(AF_INET, NEIGHBOUR4, option + 4);
+	inet_pton(AF_INET6, NEIGHBOUR6, &route.segments[1]);
+
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0), code;
+	if (family == AF_INET) {
+		ck_assert_int_eq(setsockopt(fd, SOL_IP, IP_OPTIONS, option, sizeof(option)), 0);
+		code = connect(fd, (struct sockaddr *)&v4, sizeof(v4));
+	} else {
+		ck_assert_int_eq(setsockopt(fd, SOL_IPV6, IPV6_RTHDR, &route, sizeof(route)), 0);
+		code = connect(fd, (struct sockaddr *)&v6, sizeof(v6));
+	}
+	ck_assert_msg(code < 0 && errno == EINPROGRESS, "%s", strerror(errno));
+	usleep(20000 * test_slowness());
+	close(fd);
+}
+
+static void in_world_no_source_route_leads_through_an_exclusion(struct internet *world)
+{
+	struct guard *guard = guard_new(-1, NULL);
+	struct ruleset *rules = rules_neighbours();
+	struct err err = {""};
+	shell("nsenter -t %d -n nft 'add rule netdev oracle in ip daddr " NEIGHBOUR4
+	      " tcp dport 25 counter name arrived;"
+	      "add rule netdev oracle in ip6 daddr " NEIGHBOUR6 " tcp dport 25 counter name arrived'",
+		world->internet);
+	unsigned long before = internet_arrived(world);
+	connect_by_neighbour(AF_INET);
+	ck_assert_uint_eq(internet_arrived(world), before + 1);
+	connect_by_neighbour(AF_INET6);
+	ck_assert_uint_eq(internet_arrived(world), before + 2);
+
+	ck_assert_msg(guard_arm(guard, rules, &err) == 0, "%s", err.text);
+	connect_by_neighbour(AF_INET);
+	connect_by_neighbour(AF_INET6);
+	ck_assert_uint_eq(internet_arrived(world), before + 2);
+	struct guard_counts counts;
+	ck_assert_int_eq(guard_counts(guard, RULESET_OWNED, &counts, &err), 0);
+	ck_assert_uint_eq(counts.counters[RULESET_DROPPED_POSTROUTING].packets, 2);
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
 static void (*const bodies[])(struct internet *) = {
 	in_world_each_path_ends_where_it_should,
 	in_world_guard_holds_without_divert,
 	in_world_foreign_rules_open_nothing,
+	in_world_no_source_route_leads_through_an_exclusion,
 };
 
 START_TEST(test_in_world)

@@ -27,6 +27,8 @@
 /* Tags whose priority reads as a version of IP. */
 #define TAG_AS_IP4 "\x81\0\x40\7"
 #define TAG_AS_IP6 "\x81\0\x60\7"
+/* The second number is where IPv6 has its length. */
+#define TAGS_AS_IP6(inner) TAG_AS_IP6 inner "\0\7"
 
 /* 192.0.2.1 to 198.51.100.1, total length and fragment offset as given, protocol TCP. */
 #define IP4(first, len, fragment) first "\0\0" len "\x4d\x58" fragment "\x40\6\0\0\xc0\0\2\1\xc6\x33\x64\1"
@@ -107,6 +109,12 @@ static const struct frame frames[] = {
 		BOTH_MACS TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
 	FRAME("tagged IPv6 with a false protocol", true, ETH_P_IP,
 		BOTH_MACS TAG "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("twice tagged IPv4 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS TAGS_AS_IP6("\x81\0") "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
+	FRAME("twice tagged IPv6 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS TAGS_AS_IP6("\x88\xa8") "\x86\xdd" IP6("\x14", "\6") SYN(SMTP)),
+	FRAME("three times tagged IPv4 said to be IPv6", true, ETH_P_IPV6,
+		BOTH_MACS TAGS_AS_IP6("\x81\0") TAG "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(SMTP)),
 	/* And none of what is nobody's mail. */
 	FRAME("another port", false, ETH_P_IP,
 		BOTH_MACS "\x08\0" IP4("\x45", "\x28", OFFSET_NONE) SYN(DISCARD)),
@@ -145,6 +153,15 @@ static const struct frame frames_excluded[] = {
 	FRAME("tagged, to an excluded one", true, 0,
 		BOTH_MACS TAG "\x08\0"
 			      "\x45\0\0\x28\x4d\x58\0\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2" SYN(SMTP)),
+	FRAME("to an excluded one and on from there", true, ETH_P_IP,
+		BOTH_MACS "\x08\0"
+			  "\x47\0\0\x30\x4d\x58\0\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2"
+			  "\1\x83\7\4\xc6\x33\x64\1" SYN(SMTP)),
+	FRAME("to an excluded one and on from there, IPv6", true, ETH_P_IPV6,
+		BOTH_MACS "\x86\xdd"
+			  "\x60\0\0\0\0\x2c\x2b\x40\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\1"
+			  "\x20\1\r\xb8\0\x0a\0\0\0\0\0\0\0\0\0\2"
+			  "\6\2\4\1\0\0\0\0\x20\1\r\xb8\0\0\0\0\0\0\0\0\0\0\0\1" SYN(SMTP)),
 	FRAME("to an excluded one", false, ETH_P_IP,
 		BOTH_MACS "\x08\0"
 			  "\x45\0\0\x28\x4d\x58\0\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2" SYN(SMTP)),
