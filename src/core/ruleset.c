@@ -52,35 +52,30 @@ static const struct ruleset_chain_spec wall_chains[] = {
 #define FROM_EXCLUDED4 TERM(SADDR4_IN_SET, .set = RULESET_EXCLUDE4)
 #define FROM_EXCLUDED6 TERM(SADDR6_IN_SET, .set = RULESET_EXCLUDE6)
 #define LOCAL          TERM(DADDR_LOCAL)
-/* IPv4 with a header that is longer than the least. */
-#define VERSION4 \
-	TERM(BYTES, .bytes = {.network = true, .offset = 0, .len = 2, .mask = 0xf000, .value = 0x4000})
-#define OPTIONS4                               \
-	TERM(BYTES, .bytes = {.network = true, \
-			    .offset = 0,       \
-			    .len = 2,          \
-			    .mask = 0x0f00,    \
-			    .value = 0x0500,   \
-			    .differ = true})
-#define ROUTING6     TERM(ROUTING6)
-#define FROM_LOCAL   TERM(SADDR_LOCAL)
-#define MISROUTED    TERM(SADDR_MISROUTED)
-#define LOOPBACK     TERM(OIF_LOOPBACK)
-#define ELSEWHERE4   TERM(NEXTHOP4_ELSEWHERE)
-#define ELSEWHERE6   TERM(NEXTHOP6_ELSEWHERE)
-#define TCP          TERM(TCP)
-#define ORIGINAL     TERM(CT_ORIGINAL_DIRECTION)
-#define REPLY        TERM(CT_REPLY_DIRECTION)
-#define WAS_DPORT    TERM(CT_ORIGINAL_PORT_IN, .set = RULESET_PORTS)
-#define BY_LOOPBACK4 TERM(CT_REPLY_LOOPBACK4)
-#define BY_LOOPBACK6 TERM(CT_REPLY_LOOPBACK6)
-#define NOT_DNAT     TERM(CT_NOT_DNAT)
-#define UNTRACKED    TERM(CT_UNTRACKED)
-#define COUNT(name)  TERM(COUNT, .counter = RULESET_##name)
-#define ACCEPT       TERM(ACCEPT)
-#define DROP         TERM(DROP)
-#define RESET        TERM(RESET)
-#define REDIRECT     TERM(REDIRECT)
+#define FROM_LOCAL     TERM(SADDR_LOCAL)
+#define MISROUTED      TERM(SADDR_MISROUTED)
+#define LOOPBACK       TERM(OIF_LOOPBACK)
+#define ELSEWHERE4     TERM(NEXTHOP4_ELSEWHERE)
+#define ELSEWHERE6     TERM(NEXTHOP6_ELSEWHERE)
+#define TCP            TERM(TCP)
+#define ORIGINAL       TERM(CT_ORIGINAL_DIRECTION)
+#define REPLY          TERM(CT_REPLY_DIRECTION)
+#define WAS_DPORT      TERM(CT_ORIGINAL_PORT_IN, .set = RULESET_PORTS)
+#define BY_LOOPBACK4   TERM(CT_REPLY_LOOPBACK4)
+#define BY_LOOPBACK6   TERM(CT_REPLY_LOOPBACK6)
+#define NOT_DNAT       TERM(CT_NOT_DNAT)
+#define UNTRACKED      TERM(CT_UNTRACKED)
+#define COUNT(name)    TERM(COUNT, .counter = RULESET_##name)
+#define ACCEPT         TERM(ACCEPT)
+#define DROP           TERM(DROP)
+#define RESET          TERM(RESET)
+#define REDIRECT       TERM(REDIRECT)
+#define ROUTING6       TERM(ROUTING6)
+
+/* IPv4, and its header longer than without options. */
+#define FIRST_WORD(...) TERM(BYTES, .bytes = {.network = true, .len = 2, __VA_ARGS__})
+#define VERSION4        FIRST_WORD(.mask = 0xf000, .value = 0x4000)
+#define OPTIONS4        FIRST_WORD(.mask = 0x0f00, .value = 0x0500, .differ = true)
 
 /* The number of terms counts itself. */
 #define RULE(in, ...)                                                                                     \
@@ -137,10 +132,10 @@ static const struct ruleset_rule guard_rules[] = {
 	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE6, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 
 	/*
-	 * What reaches lo stays here. A source route (an IPv4 option, an IPv6 routing header) would carry mail to an
-	 * excluded neighbour on to somebody else: mail with any such thing is not excluded. The seventh rule is for what a foreign nat took from a diverted
-	 * port to another one, and for diverted packets that are about to leave after all. Untracked
-	 * packets have no original port: their own one says it all.
+	 * What reaches lo stays here. A source route (an IPv4 option, a routing header) would carry mail for an
+	 * excluded neighbour on to somebody else: the exclusions come behind that. The seventh rule is for what a
+	 * foreign nat took from a diverted port to another one, and for diverted packets that are about to leave
+	 * after all. Untracked packets have no original port: their own one says it all.
 	 */
 	RULE(GUARD_POSTROUTING, LOOPBACK, ACCEPT),
 	RULE(GUARD_POSTROUTING, DPORT, VERSION4, OPTIONS4, COUNT(DROPPED_POSTROUTING), DROP),
