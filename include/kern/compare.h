@@ -17,6 +17,12 @@
 int compare_table(const struct kernel_table *table, const struct ruleset_table *rules, bool devices_by_name,
 	struct err *err) MX_MUST_CHECK;
 
+/*
+ * Whether a table of which nobody knows what was asked for, read with its contents, still stops what goes to port 25:
+ * its chains and their rules are there. Exclusions and chains of devices are not looked at. -EPROTO and -ENOMEM as above.
+ */
+int compare_stands(const struct kernel_table *table, struct err *err) MX_MUST_CHECK;
+
 /* True when chain is the chain that spec asks for, but for its policy. */
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec);
 

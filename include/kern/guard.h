@@ -70,6 +70,12 @@ int guard_follow(struct guard *guard, const struct ruleset *stands, const struct
 
 int guard_state(struct guard *guard, struct guard_state *state, struct err *err) MX_MUST_CHECK;
 
+/*
+ * As guard_state(), but tables that anybody may change are not taken for in force where their rules are not what was
+ * loaded: then it gives 1, and err says what is missing.
+ */
+int guard_check(struct guard *guard, struct guard_state *state, struct err *err) MX_MUST_CHECK;
+
 /* Reads the named counters of tables (RULESET_OWNED or RULESET_STATIC). -ENOENT when one is missing. */
 int guard_counts(
 	struct guard *guard, unsigned tables, struct guard_counts *counts, struct err *err) MX_MUST_CHECK;

@@ -8,7 +8,8 @@
 
 #include "guard.h"
 
-void guard_text_state(FILE *to, const struct guard_state *state);
+/* changed: what guard_check() has found missing, or NULL. */
+void guard_text_state(FILE *to, const struct guard_state *state, const struct err *changed);
 
 /* For who has asked a daemon that is not there: what stands all the same. Silent where that cannot be read. */
 void guard_text_without_daemon(FILE *to);

@@ -11,6 +11,9 @@
 
 #include "encode.h"
 
+/* Always one of the diverted ports. */
+#define SMTP_PORT 25
+
 struct comparison {
 	const struct kernel_table *table;
 	const struct ruleset_table *rules;
@@ -308,5 +311,62 @@ int compare_table(const struct kernel_table *table, const struct ruleset_table *
 		nftnl_set_list_foreach(table->sets, set_is_known, &comparison);
 	if (comparison.code == 0)
 		nftnl_chain_list_foreach(table->chains, chain_is_known, &comparison);
+	return comparison.code;
+}
+
+/* The ports that the table itself says it is about, into ports; their number or -ENOMEM. */
+static ssize_t ports_list(const struct kernel_table *table, uint16_t ports[CONF_PORTS_MAX])
+{
+	struct nftnl_set *set = nftnl_set_list_lookup_byname(table->sets, "ports");
+	struct encode_element *elements = NULL;
+	ssize_t count = set ? elements_list(set, &elements) : 0;
+	if (count > CONF_PORTS_MAX)
+		count = CONF_PORTS_MAX;
+	for (ssize_t i = 0; i < count; i++)
+		ports[i] = (uint16_t)(elements[i].key[0] << 8 | elements[i].key[1]);
+	free(elements);
+	return count;
+}
+
+/* What shows escapes has rules of its own in the owned tables: there they are only counted. */
+static void rules_stand(struct comparison *comparison, const char *name)
+{
+	if (!comparison->rules->owned) {
+		rules_compare(comparison, name);
+		return;
+	}
+	struct nftnl_rule_list_iter *iter = nftnl_rule_list_iter_create(comparison->table->rules);
+	if (!iter) {
+		no_memory(comparison);
+		return;
+	}
+	for (size_t i = 0; i < comparison->rules->rule_count && comparison->code == 0; i++)
+		if (strcmp(comparison->rules->rules[i].chain, name) == 0 && !rule_next(iter, name))
+			differ(comparison, "rules of chain %s are missing", name);
+	nftnl_rule_list_iter_destroy(iter);
+}
+
+int compare_stands(const struct kernel_table *table, struct err *err)
+{
+	struct conf conf = {.divert = {.port_count = 0}};
+	ssize_t count = ports_list(table, conf.divert.ports);
+	if (count < 0)
+		return err_set(err, -ENOMEM, "no memory to compare the rules");
+	conf.divert.port_count = (size_t)count;
+	struct ruleset *rules = ruleset_new(&conf, 1u << table->identity->id, NULL, err);
+	if (!rules)
+		return -ENOMEM;
+	struct comparison comparison = {table, &rules->tables[0], false, err, 0};
+	bool smtp = false;
+	for (ssize_t i = 0; i < count; i++)
+		smtp |= conf.divert.ports[i] == SMTP_PORT;
+	if (!smtp)
+		differ(&comparison, "port 25 is not among its ports");
+	for (size_t i = 0; i < rules->tables[0].chain_count && comparison.code == 0; i++) {
+		chain_compare(&comparison, &rules->tables[0].chains[i]);
+		if (comparison.code == 0)
+			rules_stand(&comparison, rules->tables[0].chains[i].name);
+	}
+	ruleset_free(rules);
 	return comparison.code;
 }

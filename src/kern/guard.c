@@ -293,6 +293,35 @@ int guard_state(struct guard *guard, struct guard_state *state, struct err *err)
 	return 0;
 }
 
+/* 1 where the table is not as it was loaded. */
+static int table_stands(struct guard *guard, enum ruleset_table_id id, struct err *err)
+{
+	struct kernel_table table;
+	int code = kernel_table_read(&table, &guard->sock, id, true, err);
+	if (code == 0 && table.exists && compare_stands(&table, err) < 0)
+		code = 1;
+	kernel_table_done(&table);
+	return code;
+}
+
+int guard_check(struct guard *guard, struct guard_state *state, struct err *err)
+{
+	int code = guard_state(guard, state, err), changed = 0;
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++) {
+		bool owned = 1u << id & RULESET_OWNED;
+		bool *in_force = owned ? &state->armed : &state->walled;
+		if (!*in_force || (owned && state->owner))
+			continue;
+		code = table_stands(guard, id, err);
+		if (code > 0) {
+			*in_force = false;
+			changed = 1;
+			code = 0;
+		}
+	}
+	return code < 0 ? code : changed;
+}
+
 /* Which counters a table has. */
 static const unsigned counters_of[RULESET_TABLES] = {
 	[RULESET_GUARD] = ~(1u << RULESET_DROPPED_EGRESS),

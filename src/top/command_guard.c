@@ -104,20 +104,22 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 {
 	struct guard_state state;
 	struct guard_counts counts = {0};
-	struct err err;
-	int code = guard_state(guard, &state, &err);
-	if (code == 0 && (state.armed || state.walled))
+	struct err err = {""};
+	int code = guard_check(guard, &state, &err);
+	struct err changed = err, *change = code > 0 ? &changed : NULL;
+	if (code >= 0 && (state.armed || state.walled))
 		code = guard_counts(guard, state.armed ? RULESET_OWNED : RULESET_STATIC, &counts, &err);
 	if (code < 0)
 		return fail(code, &err);
 	if (options->json) {
-		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:o}", "armed", state.armed, "owner", state.owner,
-			"persist", state.persist, "static", state.walled, "firewall", counts_json(&counts));
+		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:s?,s:o}", "armed", state.armed, "owner",
+			state.owner, "persist", state.persist, "static", state.walled, "changed",
+			change ? change->text : NULL, "firewall", counts_json(&counts));
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);
 	} else {
-		guard_text_state(stdout, &state);
+		guard_text_state(stdout, &state, change);
 		if (state.armed || state.walled)
 			counts_print(&counts);
 	}

@@ -1,7 +1,11 @@
 #include "guard_text.h"
 
-void guard_text_state(FILE *to, const struct guard_state *state)
+#include <errno.h>
+
+void guard_text_state(FILE *to, const struct guard_state *state, const struct err *changed)
 {
+	if (changed)
+		fprintf(to, "changed by somebody, or loaded by another version: %s\n", changed->text);
 	if (state->owner)
 		fprintf(to, "armed, and owned: while its owner lives nobody else can change it\n");
 	else if (state->armed)
@@ -13,6 +17,8 @@ void guard_text_state(FILE *to, const struct guard_state *state)
 				     : "armed with the static wall, nothing is diverted");
 	if (state->armed || state->walled)
 		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it\n");
+	else if (changed)
+		fprintf(to, "port 25 may be open; `mxmirage guard arm` closes it\n");
 	else
 		fprintf(to, "not armed: port 25 is open; `mxmirage guard arm` closes it\n");
 }
@@ -22,7 +28,8 @@ void guard_text_without_daemon(FILE *to)
 	struct err err;
 	struct guard_state state;
 	struct guard *guard = guard_new(-1, &err);
-	if (guard && guard_state(guard, &state, &err) == 0)
-		guard_text_state(to, &state);
+	int code = guard ? guard_check(guard, &state, &err) : -EPROTONOSUPPORT;
+	if (code >= 0)
+		guard_text_state(to, &state, code > 0 ? &err : NULL);
 	guard_free(guard);
 }

@@ -359,6 +359,49 @@ static void in_fresh_netns_finds_each_change(void)
 	guard_free(guard);
 }
 
+/* What nobody owns may be there and keep nothing shut. */
+static void in_fresh_netns_takes_no_hollow_table_for_a_guard(void)
+{
+	static const struct {
+		const char *command, *finding;
+		bool armed, walled;
+	} damages[] = {
+		{"flush table inet mxmirage_static", "rule 1 of chain guard_forward is missing", true, false},
+		{"flush chain netdev mxmirage_static egress", "rule 1 of chain egress is missing", true,
+			false},
+		{"insert rule inet mxmirage_static guard_output accept",
+			"rule 1 of chain guard_output is not", true, false},
+		{"flush chain inet mxmirage_static guard_postrouting;"
+		 " delete chain inet mxmirage_static guard_postrouting",
+			"chain guard_postrouting is missing", true, false},
+		{"delete element inet mxmirage_static ports { 25 }", "port 25 is not among its ports", true,
+			false},
+		{"flush table inet mxmirage", "rules of chain divert_prerouting are missing", false, true},
+		{"flush chain netdev mxmirage egress", "rules of chain egress are missing", false, true},
+		/* Not what it is about. */
+		{"delete element inet mxmirage_static exclude4 { 10.0.0.0/8 }", NULL, true, true},
+		{"flush chain netdev mxmirage_static dev_eth0; delete chain netdev mxmirage_static dev_eth0",
+			NULL, true, true},
+		{"insert rule inet mxmirage guard_output counter", NULL, true, true},
+	};
+	struct guard *guard = guard_open();
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		struct err err = {""};
+		struct guard_state state;
+		shell("nft -f %s", RULES_EXAMPLE_FILE);
+		ck_assert_msg(
+			guard_check(guard, &state, &err) == 0 && state.armed && state.walled, "%s", err.text);
+		shell("nft '%s'", damages[i].command);
+		ck_assert_int_eq(guard_check(guard, &state, &err), damages[i].finding != NULL);
+		ck_assert_msg(!damages[i].finding || strstr(err.text, damages[i].finding), "%s: said %s",
+			damages[i].command, err.text);
+		ck_assert_msg(state.armed == damages[i].armed && state.walled == damages[i].walled, "%s",
+			damages[i].command);
+		shell("nft flush ruleset");
+	}
+	guard_free(guard);
+}
+
 static void priority_break(struct ruleset *rules)
 {
 	rules->tables[RULESET_GUARD].chains[1].priority = -200;
@@ -496,6 +539,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_shares_an_inherited_socket,
 	in_fresh_netns_shares_it_at_the_same_time,
 	in_fresh_netns_finds_each_change,
+	in_fresh_netns_takes_no_hollow_table_for_a_guard,
 	in_fresh_netns_names_what_is_refused,
 	in_fresh_netns_needs_the_capability,
 	in_fresh_netns_takes_ten_thousand_blocks,
