@@ -66,7 +66,7 @@ static int unit_has_job(sd_bus *bus, const char *unit, struct err *err)
 	return code < 0 ? failed(code, "asking for", unit, &error, err) : job != 0;
 }
 
-/* method: StartUnit or StopUnit. Waits for the job to end. */
+/* method: StartUnit, RestartUnit or StopUnit. Waits for the job to end. */
 static int unit_ask(sd_bus *bus, const char *method, const char *unit, struct err *err)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -122,7 +122,9 @@ int units_arm(struct err *err)
 	sd_bus *bus = systemd_bus_open();
 	if (!bus)
 		return err_set(err, -ECONNREFUSED, "systemd: does not answer");
-	int code = unit_ask(bus, "StartUnit", UNIT_GUARD, err);
+	/* What has been started is not started again, and would go on with the file as it was; a daemon keeps its own. */
+	const char *method = unit_is(bus, UNIT_DAEMON, "ActiveState", "active") ? "StartUnit" : "RestartUnit";
+	int code = unit_ask(bus, method, UNIT_GUARD, err);
 	if (code == 0 && !unit_is(bus, UNIT_GUARD, "ActiveState", "active"))
 		code = err_set(err, -EIO,
 			"systemd: " UNIT_GUARD " did not start: see `journalctl -u " UNIT_GUARD "`");

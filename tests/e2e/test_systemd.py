@@ -111,6 +111,21 @@ class SystemdTest(unittest.TestCase):
         with self.assertRaises(AssertionError, msg="disarmed, and still nothing arrives"), self.knock():
             time.sleep(0.3)
 
+    def test_armed_again_holds_what_the_file_says_now(self) -> None:
+        file = "/etc/mxmirage/mxmirage.toml"
+        self.addCleanup(self.machine.run, "sh", "-c", f"echo >{file}")
+        self.machine.run("sh", "-c", f"printf '[divert]\\nexclude = [\"203.0.113.0/24\"]\\n' >{file}; mxmirage guard arm")
+        self.assertIn("203.0.113.0/24", self.machine.run("nft", "list", "set", "inet", "mxmirage", "exclude4").stdout)
+        self.machine.run("sh", "-c", f"echo >{file}; mxmirage guard arm")
+        with self.knock():
+            time.sleep(0.3)
+        self.assertNotIn("elements", self.machine.run("nft", "list", "set", "inet", "mxmirage", "exclude4").stdout)
+        # Where the daemon runs it is asked by `mxmirage reload`, and not gone over.
+        self.start()
+        self.machine.run("mxmirage", "guard", "arm")
+        time.sleep(3)
+        self.assertNotIn("guard-changed", self.machine.journal(SERVICE))
+
     def test_disarm_says_what_the_next_boot_does(self) -> None:
         self.start()
         self.assertIn("systemctl disable mxmirage", self.machine.run("mxmirage", "guard", "disarm").stdout)
