@@ -113,6 +113,10 @@ static void in_fresh_netns_adopts_a_plain_table(void)
 	refused_connect();
 	shell("nft 'add chain inet mxmirage stray; add rule inet mxmirage guard_output jump stray;"
 	      " add counter inet mxmirage strange'");
+	/* Of one that stays, where a map leads to a chain. */
+	shell("nft 'add map inet mxmirage_static strange { type inet_service : verdict; };"
+	      " add chain inet mxmirage_static stray;"
+	      " add element inet mxmirage_static strange { 26 : jump stray }'");
 	arm(guard, rules);
 	assert_state(guard, true, true, true);
 	ck_assert_uint_eq(packets(guard, RULESET_UNDIVERTED_REFUSED), 1);
