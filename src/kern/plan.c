@@ -115,8 +115,7 @@ static int contents_remove(
 {
 	struct removal removal = {batch, rules};
 	/* A chain may be where somebody's map leads, an object too. */
-	if (rules_remove(batch, rules) < 0 ||
-		nftnl_set_list_foreach(table->sets, set_remove, &removal) < 0 ||
+	if (rules_remove(batch, rules) < 0 || nftnl_set_list_foreach(table->sets, set_remove, &removal) < 0 ||
 		nftnl_chain_list_foreach(table->chains, chain_remove, &removal) < 0 ||
 		nftnl_obj_list_foreach(table->objects, object_remove, &removal) < 0)
 		return -ENOMEM;

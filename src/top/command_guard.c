@@ -59,7 +59,7 @@ static struct conf *conf_at_boot(struct guard *guard, bool wall, const char *fil
 
 /*
  * Through systemd's socket the tables that belong to it, which nobody can take away while that unit is active;
- * else the static wall, which stands for itself.
+ * else the static wall, which stands for itself. One that stands beside them is kept true.
  */
 static enum exit_code arm(struct guard *guard, bool owned, const struct options *options)
 {
@@ -72,7 +72,11 @@ static enum exit_code arm(struct guard *guard, bool owned, const struct options 
 	} else if (!conf) {
 		return conf_refused(&err);
 	}
-	struct ruleset *rules = links_ruleset_now(conf, owned ? RULESET_OWNED : RULESET_STATIC, &err);
+	struct guard_state before;
+	unsigned tables = owned ? RULESET_OWNED : RULESET_STATIC;
+	if (owned && guard_state(guard, &before, &err) == 0 && before.walled)
+		tables = RULESET_ALL;
+	struct ruleset *rules = links_ruleset_now(conf, tables, &err);
 	int code = rules ? guard_arm(guard, rules, &err) : -ENOMEM;
 	ruleset_free(rules);
 	conf_unref(conf);

@@ -126,6 +126,18 @@ class SystemdTest(unittest.TestCase):
         time.sleep(3)
         self.assertNotIn("guard-changed", self.machine.journal(SERVICE))
 
+    def test_owner_is_restarted(self) -> None:
+        """Where the kernel takes the rules away with their owner: without them, something must stand."""
+        self.start()
+        with self.knock():
+            self.machine.systemctl("stop", SOCKET)
+            self.machine.run("nft", "delete table inet mxmirage; delete table netdev mxmirage")
+            time.sleep(0.3)
+            self.machine.systemctl("restart", SOCKET, GUARD, SERVICE)
+        self.assertTrue(self.guard_status()["owner"])
+        self.machine.run("mxmirage", "guard", "disarm")
+        self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "")
+
     def test_disarm_says_what_the_next_boot_does(self) -> None:
         self.start()
         self.assertIn("systemctl disable mxmirage", self.machine.run("mxmirage", "guard", "disarm").stdout)

@@ -19,7 +19,7 @@ _BY_HAND = "systemd-run --quiet --unit=by-hand --service-type=notify mxmirage ru
 def kernel(world: GuestWorld, rng: random.Random) -> Result:
     world.begin(rng)
     for kernel in world.kernels:
-        for faults in ((_ownership, _kills), (_by_hand,), (_power_loss,)):
+        for faults in ((_ownership, _kills, _restarts), (_by_hand,), (_power_loss,)):
             world.fresh(kernel)
             for fault in faults:
                 fault(world, kernel, rng)
@@ -72,6 +72,16 @@ def _kills(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
             world.shell("pkill -KILL -P $(systemctl show -P MainPID mxmirage)" if whom == "responder" else
                         f"systemctl kill --kill-who={whom} -s KILL mxmirage", check=False)
             world.expect_back(f"after {whom} was killed")
+
+
+def _restarts(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
+    """Of everything, the owner's socket included."""
+    with world.probes():
+        for what in ("mxmirage-guard.socket", "'mxmirage*'"):
+            world.shell(f"systemctl restart {what}")
+            world.expect_back(f"after {what} was restarted")
+            world.expect_closed(f"after {what} was restarted")
+    world.expect(world.guard().get("owner"), "nobody owns the rules after the restart")
 
 
 def _by_hand(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
