@@ -83,6 +83,14 @@ static int by_count(const void *a, const void *b)
 	return l < r ? 1 : l > r ? -1 : 0;
 }
 
+/* Where messages failed, that is what has gone wrong; connections count where none got as far. */
+static int by_messages(const void *a, const void *b)
+{
+	const struct tally_failure *const *left = a, *const *right = b;
+	uint64_t l = (*left)->messages, r = (*right)->messages;
+	return l < r ? 1 : l > r ? -1 : by_count(a, b);
+}
+
 /* Rows that counted something, the largest first. */
 static size_t sort_failures(const struct tally *tally, const struct tally_failure *rows[TALLY_FAILURES])
 {
@@ -240,12 +248,16 @@ bool gen_report_reason(
 	const struct tally_failure *rows[TALLY_FAILURES];
 	char text[REPLY_LINE_KEPT + 1], first[256] = "";
 
-	if (sort_failures(tally, rows)) {
+	size_t count = sort_failures(tally, rows);
+	if (count > 0) {
+		qsort(rows, count, sizeof(rows[0]), by_messages);
 		safe_text(&rows[0]->verdict, text);
 		snprintf(first, sizeof(first), "; most often at %s: %s%.0d%s%s",
 			gen_phase_names[rows[0]->verdict.phase], "", rows[0]->verdict.code,
 			rows[0]->verdict.code ? " " : "", text);
 	}
+	if (sent == 0 && count == 0 && tally_get(tally, TALLY_CONNECTIONS) > 0)
+		snprintf(first, sizeof(first), "; nothing was refused: the target did not answer in time");
 	if (sent == 0) {
 		err_set(err, -1, "not one message was sent to %s%s", options->target, first);
 		return true;

@@ -137,6 +137,28 @@ START_TEST(reasons_are_clear)
 }
 END_TEST
 
+/* Connections that break do not hide why messages failed; that nothing was answered at all is said, too. */
+START_TEST(the_reason_is_the_messages)
+{
+	const struct gen_verdict refused =
+		gen_verdict_of(GEN_PHASE_CONNECT, 0, span_of("Connection refused"));
+	struct err err = {""};
+	reset();
+	tally_add(&result.tally, TALLY_SENT, 10);
+	tally_failure(&result.tally, &refused, 0, 30);
+	count(GEN_PHASE_DATA, 0, "the target closed the connection", 2);
+	ck_assert(gen_report_reason(&options, &result, &err));
+	ck_assert_str_eq(err.text, "2 messages failed; most often at data: the target closed the connection");
+
+	reset();
+	tally_add(&result.tally, TALLY_CONNECTIONS, 2);
+	ck_assert(gen_report_reason(&options, &result, &err));
+	ck_assert_str_eq(err.text,
+		"not one message was sent to 192.0.2.1:25; nothing was refused: the target did not answer in "
+		"time");
+}
+END_TEST
+
 START_TEST(progress_is_a_line_a_second)
 {
 	struct gen_report_progress progress;
@@ -163,6 +185,7 @@ int main(void)
 	tcase_add_test(tcase, json_has_it_all);
 	tcase_add_test(tcase, no_failure_is_lost);
 	tcase_add_loop_test(tcase, reasons_are_clear, 0, sizeof(runs) / sizeof(runs[0]));
+	tcase_add_test(tcase, the_reason_is_the_messages);
 	tcase_add_test(tcase, progress_is_a_line_a_second);
 	suite_add_tcase(suite, tcase);
 	int status = suite_run(suite);
