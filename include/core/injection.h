@@ -45,6 +45,10 @@ void injections_reset(struct injections *injections);
 /* What an injection did so far; false behind the last one. */
 bool injections_at(const struct injections *injections, size_t index, struct injection *copy, uint32_t *used);
 
+/* How many that have not ended are for recipients of this domain, at any phase. source: NULL = any. */
+size_t injections_for(const struct injections *injections, struct span domain, const char *provider,
+	const char *source, uint64_t now_ms);
+
 /* Whether any is set: one load. */
 bool injections_any(const struct injections *injections);
 

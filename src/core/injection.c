@@ -77,18 +77,36 @@ static bool text_fits(const char *filter, const char *text)
 	return !filter[0] || strcmp(filter, text) == 0;
 }
 
+static bool has_ended(const struct injection *injection, uint32_t used, uint64_t now_ms)
+{
+	return (injection->until_ms && now_ms >= injection->until_ms) ||
+	       (injection->count && used >= injection->count);
+}
+
 /* Takes one off the count; false when it has ended. */
 static bool slot_take(struct slot *slot, uint64_t now_ms)
 {
-	const struct injection *injection = &slot->injection;
-	if (injection->until_ms && now_ms >= injection->until_ms)
-		return false;
 	uint32_t used = atomic_load(&slot->used);
 	do {
-		if (injection->count && used >= injection->count)
+		if (has_ended(&slot->injection, used, now_ms))
 			return false;
 	} while (!atomic_compare_exchange_weak(&slot->used, &used, used + 1));
 	return true;
+}
+
+size_t injections_for(const struct injections *injections, struct span domain, const char *provider,
+	const char *source, uint64_t now_ms)
+{
+	uint32_t count = atomic_load_explicit(&injections->count, memory_order_acquire);
+	size_t fitting = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct injection *injection = &injections->slots[i].injection;
+		fitting += domain_fits(injection->domain, domain) &&
+			   text_fits(injection->provider, provider) &&
+			   (!source || text_fits(injection->source, source)) &&
+			   !has_ended(injection, atomic_load(&injections->slots[i].used), now_ms);
+	}
+	return fitting;
 }
 
 const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,

@@ -43,6 +43,11 @@ static const struct {
 	{"yahoo.com", "google", "198.51.100.7", SMTP_PHASE_RCPT, false},
 };
 
+static size_t count_for(const struct injections *injections, uint64_t now_ms)
+{
+	return injections_for(injections, span_of("gmail.com"), "google", "198.51.100.7", now_ms);
+}
+
 START_TEST(filters_choose)
 {
 	struct err err;
@@ -56,6 +61,8 @@ START_TEST(filters_choose)
 	ck_assert(injections_any(injections));
 	/* The caller's is copied, with its texts. */
 	memset(&injection, 'x', sizeof(injection));
+	if (filters[_i].phase == SMTP_PHASE_RCPT)
+		ck_assert_uint_eq(count_for(injections, 1000), filters[_i].fits);
 	const struct injection *found = injections_match(
 		injections, SMTP_PHASE_RCPT, span_of("GMail.com"), "google", "198.51.100.7", 1000);
 	ck_assert_int_eq(found != NULL, filters[_i].fits);
@@ -85,8 +92,11 @@ START_TEST(ends_by_count_and_time)
 	timed.until_ms = 2000;
 	injections_add(injections, &counted, &err);
 	injections_add(injections, &timed, &err);
+	ck_assert_uint_eq(count_for(injections, 1999), 2);
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(match(injections, 1000)->text, "counted");
+	ck_assert_uint_eq(count_for(injections, 1999), 1);
+	ck_assert_uint_eq(count_for(injections, 2000), 0);
 	/* The first that fits and has not ended. */
 	ck_assert_str_eq(match(injections, 1999)->text, "timed");
 	ck_assert_ptr_null(match(injections, 2000));

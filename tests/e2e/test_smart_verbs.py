@@ -185,13 +185,48 @@ class VerbsTest(unittest.TestCase):
         self.assertRegex(shown, r"550 5\.1\.1 .* \S+google\.toml:\d+")
 
     def test_explain_refuses_nonsense(self) -> None:
-        for argv in (["nobody"], ["user@gmail.com", "--from", "gmail.com"], ["user@gmail.com", "--to", "1.2.3"]):
+        for argv in (["nobody"], ["user@gmail.com", "--from", "gmail.com"], ["user@gmail.com", "--to", "1.2.3"],
+                     ["user@"], ["@gmail.com"], ["<user@gmail.com>"], ["user@gmail..com"], ["a user@gmail.com"]):
             with self.subTest(argv):
                 done = self.mxmirage.command("explain", *argv)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn("explain USER@DOMAIN", done.stderr)
 
+    def test_explain_says_what_comes_before_the_odds(self) -> None:
+        self.assertNotRegex(self.verb("explain", "user@gmail.com"), "(?m)^(asks for|injected)")
+        self.assertRegex(self.verb("explain", "tempfail@gmail.com"), r"(?m)^asks for +451 4\.7\.1 at rcpt")
+        self.assertRegex(self.verb("explain", "552-5.2.2-end_of_data@gmail.com"),
+                         r"(?m)^asks for +552 5\.2\.2 at end_of_data")
+        self.assertRegex(self.verb("explain", "success@gmail.com"), "(?m)^asks for +acceptance")
+        self.verb("inject", "--domain", "gmail.com", "--count", "1", "--source", SOURCES_V4[0], "421", "Slow down")
+        for argv, injected in ((["user@gmail.com"], 1), (["user@gmail.com", "--from", SOURCES_V4[0]], 1),
+                               (["user@gmail.com", "--from", SOURCES_V4[1]], None), (["user@qq.com"], None)):
+            self.assertEqual(self.mxmirage.json("explain", *argv).get("injected"), injected, argv)
+        self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[0]).code, 421)
+        self.assertNotIn("injected", self.mxmirage.json("explain", "user@gmail.com"), "it is used up")
+
+    def test_explain_says_what_a_relay_attempt_comes_to(self) -> None:
+        argv = "explain", f"user@{smart.TENANT}", "--to", GMAIL[0]
+        self.assertRegex(self.verb(*argv), "none of the domain's MX hosts: refused as a relay attempt")
+        self.configure(f'mx_mismatch = "accept"\n{CALM}')
+        self.assertRegex(self.verb(*argv), "(?m)none of the domain's MX hosts$")
+
     # Inject and reset.
+
+    def test_inject_into_a_sink(self) -> None:
+        """What accepts everything keeps to what is injected, and explain says so."""
+        self.mxmirage.configure(mode="sink")
+        self.verb("reload")
+        self.assertRegex(self.verb("explain", "permfail@gmail.com"), r"(?m)^asks for +550 5\.7\.1 at rcpt")
+        self.verb("inject", "--domain", "gmail.com", "--for", "3s", "--count", "2", "450", "4.2.1", "Not now, {rcpt}")
+        self.assertRegex(self.verb("explain", "user@gmail.com"), "(?m)^injected +1,")
+        replies = [self.deliver(f"user{n}@{domain}") for n, domain in
+                   enumerate(("gmail.com", "qq.com", "gmail.com", "gmail.com"))]
+        self.assertEqual(replies[0], Reply(450, "4.2.1 Not now, user0@gmail.com"))
+        self.assertEqual([r.code for r in replies], [450, 250, 450, 250])
+        self.verb("inject", "--phase", "connect", "--count", "1", "554", "Closed")
+        self.assertEqual([self.deliver("user@qq.com").code for _ in range(2)], [554, 250])
+        self.assertEqual(self.mxmirage.status()["messages"]["tempfail"], 2)
 
     def test_inject_the_next_three(self) -> None:
         self.verb("inject", "--domain", "gmail.com", "--count", "3", "421", "4.7.28", "Slow down, {ip}")
