@@ -53,9 +53,8 @@ static int owner_check(const struct guard *guard, const struct kernel_table *tab
 	if (!(table->flags & KERNEL_TABLE_OWNER) || table->owner == guard->sock.portid)
 		return 0;
 	return err_set(err, -EBUSY,
-		"table %s %s belongs to a process that runs, as a rule %u (its netlink address; systemd's, "
-		"if "
-		"mxmirage-guard.socket is active): stop that one first",
+		"table %s %s belongs to another process (netlink address %u, as a rule its "
+		"process id; systemd's, if mxmirage-guard.socket is active): stop that one first",
 		ruleset_family_name(table->identity), table->identity->name, table->owner);
 }
 

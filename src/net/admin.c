@@ -233,7 +233,7 @@ static void answer_inject(struct admin *admin, const struct route *route, struct
 	if (json_is_object(value))
 		code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, &err);
 	if (code >= 0)
-		code = injections_add(admin->setup.state->injections, &injection, &err);
+		code = injections_add(admin->setup.state->injections, &injection, clock_ms(), &err);
 	json_decref(value);
 	if (code >= 0)
 		answer_injections(admin, route, request);

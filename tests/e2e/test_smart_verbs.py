@@ -4,8 +4,11 @@ to relay, what is injected, reset and reloaded."""
 from __future__ import annotations
 
 import ipaddress
+import pty
 import re
 import smtplib
+import subprocess
+import termios
 import time
 import unittest
 from collections import Counter
@@ -210,6 +213,25 @@ class VerbsTest(unittest.TestCase):
         self.assertRegex(self.verb(*argv), "none of the domain's MX hosts: refused as a relay attempt")
         self.configure(f'mx_mismatch = "accept"\n{CALM}')
         self.assertRegex(self.verb(*argv), "(?m)none of the domain's MX hosts$")
+
+    # Tables.
+
+    def in_terminal(self, columns: int, *argv: str) -> list[str]:
+        """The lines that a verb shows in a window so wide."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (40, columns))
+        with open(its, "wb"), open(ours, "rb", buffering=0) as shown:
+            subprocess.run([self.mxmirage.binary, *argv, "--socket", self.mxmirage.socket], stdout=its, timeout=30,
+                           stdin=subprocess.DEVNULL, check=True)
+            return shown.read(65536).decode().splitlines()
+
+    def test_a_long_name_leaves_the_numbers_in_the_window(self) -> None:
+        long = ".".join(["a" * 60] * 4)
+        self.assertEqual([self.deliver(f"user@{domain}").code for domain in (f"{long}.example", "gmail.com")], [250] * 2)
+        lines = self.in_terminal(80, "domains")
+        self.assertEqual({len(line) for line in lines}, {80}, lines)
+        self.assertRegex("\n".join(lines), r"(?m)^a{20,}… +1 +0 +0 ")
+        self.assertIn(f"{long}.example ", self.verb("domains"), "in full where nobody watches")
 
     # Inject and reset.
 
