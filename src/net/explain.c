@@ -359,8 +359,9 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 			(int)injection.count);
 		if (injection.until_ms)
 			json_object_set_new(one, "seconds_left",
-				json_number(injection.until_ms > now_ms ? (injection.until_ms - now_ms) / 1000
-									: 0));
+				json_number(injection.until_ms > now_ms
+						    ? (injection.until_ms - now_ms + 999) / 1000
+						    : 0));
 		json_array_append_new(list, one);
 	}
 	return json_pack("{s:o}", "injections", list);

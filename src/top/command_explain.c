@@ -35,6 +35,27 @@ static void print_dns(const json_t *dns)
 		printf("\n");
 }
 
+/* As the configuration has it where it can: 100/min. */
+static void print_rate(uint64_t period_s)
+{
+	switch (period_s) {
+	case 1:
+		printf("/s");
+		break;
+	case 60:
+		printf("/min");
+		break;
+	case 3600:
+		printf("/h");
+		break;
+	case 86400:
+		printf("/d");
+		break;
+	default:
+		printf(" per %s", text_duration(period_s).chars);
+	}
+}
+
 static void print_limits(const json_t *limits)
 {
 	size_t i;
@@ -45,7 +66,7 @@ static void print_limits(const json_t *limits)
 		printf("%-10s %s = %s", i == 0 ? "limits" : "", string(one, "name"),
 			text_number((uint64_t)json_integer_value(json_object_get(one, "count"))).chars);
 		if (per)
-			printf(" per %s", text_duration((uint64_t)per).chars);
+			print_rate((uint64_t)per);
 		printf("\n");
 	}
 }

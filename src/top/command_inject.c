@@ -97,10 +97,14 @@ static void print(const json_t *answer)
 			   delay = json_integer_value(json_object_get(one, "delay_ms"));
 		printf("%2zu  %s", i + 1, safe);
 		if (delay)
-			printf(", after %lld ms", delay);
+			printf(delay % 1000 ? ", after %lld ms" : ", after %lld s",
+				delay % 1000 ? delay : delay / 1000);
 		printf(count ? "; used %lld of %lld" : "; used %lld times", used, count);
-		if (json_object_get(one, "seconds_left"))
-			printf("; %lld s left", json_integer_value(json_object_get(one, "seconds_left")));
+		const json_t *left = json_object_get(one, "seconds_left");
+		if ((count && used >= count) || (left && json_integer_value(left) == 0))
+			printf("; over");
+		else if (left)
+			printf("; %s left", text_duration((uint64_t)json_integer_value(left)).chars);
 		printf("\n");
 	}
 }
@@ -143,7 +147,7 @@ enum exit_code command_inject(const struct command *command, const struct option
 static void print_reset(const json_t *answer)
 {
 	(void)answer;
-	printf("counters and injected behaviour are back to nothing\n");
+	printf("counters, injected behaviour and what was held against senders are back to nothing\n");
 }
 
 enum exit_code command_reset(const struct command *command, const struct options *options)

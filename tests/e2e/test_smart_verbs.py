@@ -162,6 +162,7 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(explained["site"], "(alt1|alt2|alt3|alt4)?.aspmx.l.google.com")
         self.assertEqual((explained["defer_percent"], explained["bounce_percent"]), (12.5, 0.25))
         self.assertIn({"name": "max_message_rate", "count": 7, "per_s": 60}, explained["limits"])
+        self.assertRegex(self.verb("explain", f"user@{domain.name}"), "(?m) max_message_rate = 7/min$")
         drawn = {"defer": 0.0, "bounce": 0.0}
         for reply in explained["replies"]:
             self.assertRegex(reply["file"], r"google\.toml$")
@@ -260,7 +261,7 @@ class VerbsTest(unittest.TestCase):
         one, = self.mxmirage.json("inject")["injections"]
         self.assertEqual({k: one[k] for k in ("domain", "phase", "code", "enhanced", "count", "used")}, {
             "domain": "gmail.com", "phase": "rcpt", "code": 421, "enhanced": "4.7.28", "count": 3, "used": 3})
-        self.assertRegex(self.verb("inject"), r"gmail\.com.* 421 4\.7\.28 Slow down.*used 3 of 3")
+        self.assertRegex(self.verb("inject"), r"gmail\.com.* 421 4\.7\.28 Slow down.*used 3 of 3; over")
         gmail = self.mxmirage.domains()["gmail.com"]
         self.assertEqual((gmail["accepted"], gmail["tempfail"], gmail["permfail"]), (3, 3, 0))
 
@@ -324,7 +325,9 @@ class VerbsTest(unittest.TestCase):
         self.verb("inject", "--source", SOURCES_V4[2], "--for", "2s", "450", "4.2.0", "Later")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[1]).code, 250, "another sender")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[2]), Reply(450, "4.2.0 Later"))
+        self.assertRegex(self.verb("inject"), "used 1 times; [12] s left")
         wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 10, "its end")
+        self.assertRegex(self.verb("inject"), r"times; over\n")
 
     def test_inject_refuses_nonsense(self) -> None:
         for argv, remedy in ((["250"], "400 to 599"), (["--phase", "banner", "421"], "connect"),
