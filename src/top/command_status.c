@@ -37,11 +37,14 @@ static const struct {
 } oddities[] = {
 	{"messages", "aborted", "aborted", "connection lost before the end of data"},
 	{"messages", "limited", "limited",
-		"replies for a limit that a sender passed: `mxmirage explain` lists them"},
+		"replies for a limit that a sender passed: `mxmirage explain` lists them, `reset` forgives"},
 	{"recipients", "mx_mismatch", "not served",
 		"recipients refused: no MX of theirs is where the connection went (answer.mx_mismatch)"},
 	{"dns", "failed", "no DNS", "questions without an answer: provider default spoke"},
 	{"connections", "timed_out", "timed out", "connections closed: their sender was silent for too long"},
+	{"connections", "accept_pauses", "held back",
+		"times that connections had to wait for descriptors: the log says how to raise the limit"},
+	{"connections", "faults", "faults", "replies broken or withheld on purpose: `fault` in a profile"},
 };
 
 /* Beside what systemd holds no static wall stands. */
