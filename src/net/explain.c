@@ -311,6 +311,11 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
 		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
 			(long long)code);
+	const char *enhanced = text_of(value, "enhanced");
+	if (enhanced[0] && code > 0 && enhanced[0] - '0' != code / 100)
+		return err_set(err, -EINVAL,
+			"code %lld and enhanced %.15s contradict: begin both with the same digit",
+			(long long)code, enhanced);
 	if (delay > 600000)
 		return err_set(err, -EINVAL, "delay of %lld s: say 600 s at most", (long long)delay / 1000);
 	if (delay < 0 || seconds < 0 || count < 0 || count > UINT32_MAX)
@@ -325,7 +330,7 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 		return -EINVAL;
 	snprintf(injection->domain, sizeof(injection->domain), "%s", text_of(value, "domain"));
 	snprintf(injection->provider, sizeof(injection->provider), "%s", text_of(value, "provider"));
-	snprintf(injection->enhanced, sizeof(injection->enhanced), "%s", text_of(value, "enhanced"));
+	snprintf(injection->enhanced, sizeof(injection->enhanced), "%s", enhanced);
 	snprintf(injection->text, sizeof(injection->text), "%s", text[0] ? text : "Injected");
 	injection->phase = (enum smtp_phase)at;
 	injection->reply = (struct provider_reply){

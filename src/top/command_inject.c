@@ -6,10 +6,16 @@
 #include "rate.h"
 #include "text.h"
 
-static void put_text(json_t *body, const char *key, const char *text)
+/* Left out where it is NULL; false after having said that it is none. */
+static bool put_text(json_t *body, const char *key, const char *text)
 {
-	if (text)
-		json_object_set_new(body, key, json_string(text));
+	if (!text)
+		return true;
+	/* A filter that a script's unset variable left empty would be none at all. */
+	if (text[0] && json_object_set_new(body, key, json_string(text)) == 0)
+		return true;
+	fprintf(stderr, "mxmirage: inject: %s is empty or no UTF-8: leave it out, or write one\n", key);
+	return false;
 }
 
 /* A time as "90s"; false after having said what is wrong with it. */
@@ -23,7 +29,8 @@ static bool put_time(json_t *body, const char *key, const char *option, const ch
 		fprintf(stderr, "mxmirage: %s %s: %s\n", option, text, err.text);
 		return false;
 	}
-	json_object_set_new(body, key, json_integer((json_int_t)(ms / unit_ms)));
+	/* Not 0, which is for ever. */
+	json_object_set_new(body, key, json_integer((json_int_t)((ms + unit_ms - 1) / unit_ms)));
 	return true;
 }
 
@@ -50,18 +57,17 @@ static bool put_number(json_t *body, const char *key, const char *shown, const c
 }
 
 /* What follows the code: [ENHANCED] [TEXT…] */
-static void put_reply(json_t *body, int argc, char **argv)
+static bool put_reply(json_t *body, int argc, char **argv)
 {
 	char text[512] = "";
 	int at = 1;
-	if (at < argc && is_enhanced(argv[at]))
-		put_text(body, "enhanced", argv[at++]);
+	if (at < argc && is_enhanced(argv[at]) && !put_text(body, "enhanced", argv[at++]))
+		return false;
 	for (; at < argc; at++) {
 		size_t used = strlen(text);
 		snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", argv[at]);
 	}
-	if (text[0])
-		put_text(body, "text", text);
+	return !text[0] || put_text(body, "text", text);
 }
 
 static void print(const json_t *answer)
@@ -116,17 +122,15 @@ enum exit_code command_inject(const struct command *command, const struct option
 	bool set = options->argc > 0 || options->delay || options->action;
 	bool narrowed = options->domain || options->provider || options->source || options->phase ||
 			options->count || options->duration;
-	put_text(body, "domain", options->domain);
-	put_text(body, "provider", options->provider);
-	put_text(body, "source", options->source);
-	put_text(body, "phase", options->phase);
-	put_text(body, "action", options->action);
-	put_reply(body, options->argc, options->argv);
-	if (narrowed && !set)
+	bool good =
+		put_text(body, "domain", options->domain) && put_text(body, "provider", options->provider) &&
+		put_text(body, "source", options->source) && put_text(body, "phase", options->phase) &&
+		put_text(body, "action", options->action) && put_reply(body, options->argc, options->argv);
+	if (good && narrowed && !set)
 		fprintf(stderr,
 			"mxmirage: inject: the reply's CODE is missing, as in `mxmirage inject --domain "
 			"gmail.com --count 3 421 4.7.28 Slow down`; only --delay and --action do without\n");
-	if ((narrowed && !set) ||
+	if (!good || (narrowed && !set) ||
 		!put_number(body, "code", "the code", options->argc > 0 ? options->argv[0] : NULL) ||
 		!put_number(body, "count", "--count", options->count) ||
 		!put_time(body, "seconds", "--for", options->duration, 1000) ||

@@ -329,6 +329,11 @@ class VerbsTest(unittest.TestCase):
         wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 10, "its end")
         self.assertRegex(self.verb("inject"), r"times; over\n")
 
+    def test_inject_for_less_than_a_second(self) -> None:
+        """Which is not for ever."""
+        self.verb("inject", "--for", "100ms", "450", "4.2.0", "Later")
+        wait_until(lambda: self.deliver("user@gmail.com").code == 250, 10, "its end")
+
     def test_inject_refuses_nonsense(self) -> None:
         for argv, remedy in ((["250"], "400 to 599"), (["--phase", "banner", "421"], "connect"),
                              (["--action", "slam", "421"], "reset"),
@@ -337,6 +342,9 @@ class VerbsTest(unittest.TestCase):
                              (["--count", "few", "421"], "--count"),
                              (["--domain", "gmail.com"], "CODE"),
                              (["421x"], "no number"),
+                             (["--domain", "", "421"], "domain is empty"),
+                             (["--source", "", "--delay", "5s"], "source is empty"),
+                             (["421", "5.7.1", "No"], "contradict"),
                              (["--phase", "mail", "--domain", "a.b", "421"], "rcpt"),
                              (["421", "4.7.1", "{addr}"], "{")):
             with self.subTest(argv):
