@@ -279,7 +279,7 @@ int generator_run(
 			err, -EINVAL, "--cpu-of %" PRIu64 ": there is no such process", options.cpu_of);
 	fit_connections(&options);
 	generator.driver = options.http ? &injector_driver : &sender_driver;
-	gen_report_begin(&generator.progress, progress, campaign_clock());
+	gen_report_begin(&generator.progress, &options, progress, campaign_clock());
 	int code = campaign_init(&generator.campaign, &options, err);
 	if (code < 0)
 		return code;

@@ -61,6 +61,27 @@ START_TEST(a_run_is_told)
 }
 END_TEST
 
+/* Connections alone are no messages, and what idle ones take is told to people, too. */
+START_TEST(other_units_are_named)
+{
+	reset();
+	options.connect_only = true;
+	options.cpu_of = 4711;
+	options.idle = 1000;
+	result.messages = 500;
+	result.seconds = 2;
+	result.cpu_of_s = 0.001;
+	result.idle_memory = 1234000;
+	tally_add(&result.tally, TALLY_SENT, 500);
+	const char *text = text_of(gen_report_text);
+	ck_assert_ptr_nonnull(strstr(text, "did 500 connections to their end over 2.000s"));
+	ck_assert_ptr_nonnull(strstr(text, "overall rate: 250 connections/s, 15,000 connections/minute"));
+	ck_assert_ptr_nonnull(strstr(text, "CPU time of process 4711: 0.001s, 2.0µs a connection\n"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "memory of process 4711 for 1,000 idle connections: 1,234,000 bytes, 1,234 each\n"));
+}
+END_TEST
+
 START_TEST(json_has_it_all)
 {
 	reset();
@@ -165,7 +186,8 @@ START_TEST(progress_is_a_line_a_second)
 	size_t size;
 	free(said);
 	FILE *file = open_memstream(&said, &size);
-	gen_report_begin(&progress, file, UINT64_C(1000000000));
+	reset();
+	gen_report_begin(&progress, &options, file, UINT64_C(1000000000));
 	progress.overwrites = false;
 	gen_report_progress(&progress, UINT64_C(2000000000), 1500, 20);
 	gen_report_progress(&progress, UINT64_C(4000000000), 2500, 7);
@@ -182,6 +204,7 @@ int main(void)
 	Suite *suite = suite_create("gen_report");
 	TCase *tcase = tcase_create("gen_report");
 	tcase_add_test(tcase, a_run_is_told);
+	tcase_add_test(tcase, other_units_are_named);
 	tcase_add_test(tcase, json_has_it_all);
 	tcase_add_test(tcase, no_failure_is_lost);
 	tcase_add_loop_test(tcase, reasons_are_clear, 0, sizeof(runs) / sizeof(runs[0]));
