@@ -215,6 +215,17 @@ class VerbsTest(unittest.TestCase):
         self.configure(f'mx_mismatch = "accept"\n{CALM}')
         self.assertRegex(self.verb(*argv), "(?m)none of the domain's MX hosts$")
 
+    # Status.
+
+    def test_the_way_to_open_is_one_that_works(self) -> None:
+        """While this daemon owns the rules, `guard disarm` is refused: it is to be stopped first."""
+        self.assertRegex(self.verb("status"), "devices guarded: 2; to open port 25 stop mxmirage, then `mxmirage guard")
+        self.assertRegex(self.verb("guard", "status"), "`mxmirage guard disarm` opens it, once the owner is stopped")
+        refused = self.mxmirage.command("guard", "disarm")
+        self.assertEqual(refused.returncode, 70)
+        self.assertRegex(refused.stderr, f"{self.mxmirage.process.pid}, .*: stop that one first")
+        self.assertTrue(self.mxmirage.status()["guard"]["static"], "not even the wall is gone")
+
     # Tables.
 
     def in_terminal(self, columns: int, *argv: str) -> list[str]:
