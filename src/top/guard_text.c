@@ -16,7 +16,8 @@ void guard_text_state(FILE *to, const struct guard_state *state, const struct er
 			state->armed ? "static wall beside it, which stands when the owner is gone"
 				     : "armed with the static wall, nothing is diverted");
 	if (state->armed || state->walled)
-		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it\n");
+		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it%s\n",
+			state->owner && state->walled ? ", once the owner is stopped" : "");
 	else if (changed)
 		fprintf(to, "port 25 may be open; `mxmirage guard arm` closes it\n");
 	else
