@@ -83,6 +83,7 @@ enum smtp_want {
 /* What the session is waiting for, to choose a time-out by (RFC 5321 4.5.3.2). */
 enum smtp_waiting {
 	SMTP_WAITING_COMMAND,
+	SMTP_WAITING_REST, /* the rest of a command line that is too long */
 	SMTP_WAITING_DATA, /* the body behind DATA or BDAT */
 };
 

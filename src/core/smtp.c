@@ -297,6 +297,7 @@ void smtp_close(struct smtp *smtp)
 
 enum smtp_waiting smtp_waiting(const struct smtp *smtp)
 {
-	bool body = smtp->state == SMTP_STATE_BODY || smtp->chunk != SMTP_CHUNK_NONE;
-	return body ? SMTP_WAITING_DATA : SMTP_WAITING_COMMAND;
+	if (smtp->state == SMTP_STATE_BODY || smtp->chunk != SMTP_CHUNK_NONE)
+		return SMTP_WAITING_DATA;
+	return smtp->line_skipped ? SMTP_WAITING_REST : SMTP_WAITING_COMMAND;
 }

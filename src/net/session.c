@@ -26,11 +26,10 @@ const struct session_limits session_limits = {
 
 static void session_ready(evutil_socket_t fd, short what, void *arg);
 
-static uint32_t now(const struct session *session)
+/* Of the monotonic clock: the time of day may be set while a session waits. */
+static uint32_t now(void)
 {
-	struct timeval tv;
-	event_base_gettimeofday_cached(session->shared->base, &tv);
-	return (uint32_t)tv.tv_sec;
+	return (uint32_t)(session_clock_ms() / 1000);
 }
 
 static void session_close(struct session *session)
@@ -136,7 +135,7 @@ static void session_finish(struct session *session, bool for_cause)
 	if (!for_cause && session_parts_slowly(session)) {
 		const struct timeval wait = {session->policy.provider->slow_close_s, 0};
 		session->state = SESSION_PARTING;
-		session->phase_since = now(session);
+		session->phase_since = now();
 		session_wait(session, EV_READ, &wait);
 		return;
 	}
@@ -146,7 +145,7 @@ static void session_finish(struct session *session, bool for_cause)
 		return;
 	}
 	session->state = SESSION_LINGERING;
-	session->phase_since = now(session);
+	session->phase_since = now();
 	session_wait(session, EV_READ, session->shared->linger);
 }
 
@@ -161,7 +160,7 @@ static void session_end(struct session *session, enum session_decided decided)
 		break;
 	case SESSION_HANGS:
 		session->state = SESSION_HANGING;
-		session->phase_since = now(session);
+		session->phase_since = now();
 		session_wait(session, EV_READ, session->shared->hang);
 		break;
 	case SESSION_GOES_ON:
@@ -307,13 +306,13 @@ void session_resume(struct session *session)
 /* One command line or body may not take for ever, however steadily its bytes drip. */
 static bool session_overdue(struct session *session)
 {
-	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
-	if (!body && !session->held)
+	enum smtp_waiting waiting = smtp_waiting(&session->smtp);
+	if (waiting == SMTP_WAITING_COMMAND && !session->held)
 		return false;
 	if (session->phase_since == 0)
-		session->phase_since = now(session);
-	return now(session) - session->phase_since >
-	       (uint32_t)(body ? session_limits.data : session_limits.command);
+		session->phase_since = now();
+	return now() - session->phase_since >
+	       (uint32_t)(waiting == SMTP_WAITING_DATA ? session_limits.data : session_limits.command);
 }
 
 static void session_time_out(struct session *session, const char *what)
@@ -449,7 +448,7 @@ static void session_drain(struct session *session)
 	int limit = session->state == SESSION_LINGERING ? session_limits.linger
 		    : session->state == SESSION_HANGING ? session_limits.hang
 							: (int)session->policy.provider->slow_close_s;
-	if (now(session) - session->phase_since > (uint32_t)limit)
+	if (now() - session->phase_since > (uint32_t)limit)
 		session_close(session);
 }
 
