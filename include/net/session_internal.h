@@ -39,6 +39,7 @@ struct session_transaction {
 	struct session_recipient *recipients; /* the accepted ones */
 	struct session_recipient recipients_inline[RECIPIENTS_INLINE];
 	bool refused_4xx, refused_5xx;
+	bool counted; /* with its recipients: DATA was refused, which the client may try again */
 	bool mx_known;
 };
 

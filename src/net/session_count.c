@@ -79,6 +79,7 @@ bool session_keep_recipient(struct session *session, struct session_recipient re
 		transaction->recipient_cap = cap;
 	}
 	transaction->recipients[transaction->recipient_count++] = recipient;
+	transaction->counted = false;
 	return true;
 }
 
@@ -108,12 +109,6 @@ static void count_message(struct session *session, unsigned class, uint64_t octe
 	}
 }
 
-static void transaction_over(struct session_transaction *transaction)
-{
-	transaction->recipient_count = 0;
-	transaction->refused_4xx = transaction->refused_5xx = false;
-}
-
 void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code)
 {
 	if (code >= 500)
@@ -132,12 +127,13 @@ void session_count_message(struct session *session, unsigned code, uint64_t octe
 	count_message(session, class, octets);
 	for (uint32_t i = 0; i < transaction->recipient_count; i++)
 		count_recipient(session, transaction->recipients[i], class, octets);
-	transaction_over(transaction);
+	transaction->counted = true;
 }
 
 void session_count_cut(struct session *session)
 {
-	if (session->transaction && session->transaction->recipient_count > 0)
+	const struct session_transaction *transaction = session->transaction;
+	if (transaction && transaction->recipient_count > 0 && !transaction->counted)
 		stats_add(session->shared->block, STATS_MESSAGES_ABORTED, 1);
 	session_count_forgotten(session);
 }
@@ -149,5 +145,6 @@ void session_count_forgotten(struct session *session)
 		return;
 	if (transaction->recipient_count == 0 && (transaction->refused_4xx || transaction->refused_5xx))
 		count_message(session, transaction->refused_4xx ? 4 : 5, 0);
-	transaction_over(transaction);
+	transaction->recipient_count = 0;
+	transaction->refused_4xx = transaction->refused_5xx = false;
 }

@@ -164,6 +164,8 @@ static void answer(struct session *session, const struct policy_verdict *verdict
 		/* A message refused at MAIL has no recipients to be counted by; at DATA it has. */
 		if (session->smtp.phase >= SMTP_PHASE_MAIL && code >= 400)
 			session_count_message(session, code, 0);
+		else if (session->smtp.phase == SMTP_PHASE_DATA)
+			session->transaction->counted = false;
 	}
 }
 

@@ -291,6 +291,39 @@ START_TEST(outcomes_are_counted_by_provider)
 }
 END_TEST
 
+/* Each try is counted with its recipients, and one that was refused is not aborted as well. */
+START_TEST(a_refused_data_may_be_tried_again)
+{
+	int fd = greet();
+	for (int i = 0; i < 2; i++)
+		inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 451, 0);
+	put(fd, "RCPT TO:<ann@calm.test>\r\nRCPT TO:<bob@elsewhere.test>\r\nDATA\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "451 injected");
+	put(fd, "DATA\r\n");
+	ck_assert_reply(fd, "451 injected");
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_TEMPFAIL), 2);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_RECIPIENTS_TEMPFAIL), 4);
+	int other = greet();
+	inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 451, 0);
+	put(other, "RCPT TO:<ann@calm.test>\r\nDATA\r\n");
+	ck_assert_reply(other, "250 ");
+	ck_assert_reply(other, "451 injected");
+	put(fd, "DATA\r\n");
+	ck_assert_reply(fd, "354 ");
+	put(fd, "12\r\n.\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_RECIPIENTS_ACCEPTED), 2);
+	close(fd);
+	close(other);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 2));
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_TEMPFAIL), 3);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_ABORTED), 0);
+}
+END_TEST
+
 /* A name server that takes questions and answers none. */
 static int dead_name_server(char server[32])
 {
@@ -375,6 +408,7 @@ int main(void)
 	tcase_add_test(cases, a_delay_holds_up_its_own_session_alone);
 	tcase_add_test(cases, a_delayed_refusal_closes_behind_its_reply);
 	tcase_add_test(cases, outcomes_are_counted_by_provider);
+	tcase_add_test(cases, a_refused_data_may_be_tried_again);
 	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
 	tcase_set_timeout(alone, 60);
