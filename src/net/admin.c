@@ -15,6 +15,7 @@
 
 #include "admin_json.h"
 #include "explain.h"
+#include "smtp_text.h"
 
 /* What a client of the control socket may make grow. */
 #define HEADERS_MAX 8192
@@ -298,8 +299,9 @@ static void answer_explain(struct admin *admin, const struct route *route, struc
 	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
 	explaining->has_from = from && explain_read_address(from, &explaining->from);
 	explaining->has_to = to && explain_read_address(to, &explaining->to);
-	bool bad = !address || !strchr(address, '@') || (from && !explaining->has_from) ||
-		   (to && !explaining->has_to);
+	bool bad = !address || !strchr(address, '@') ||
+		   smtp_text_charset(span_of(explaining->address)) == SMTP_CHARSET_BROKEN ||
+		   (from && !explaining->has_from) || (to && !explaining->has_to);
 	evhttp_clear_headers(&query);
 	if (bad) {
 		free(explaining);

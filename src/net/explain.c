@@ -261,6 +261,14 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
+	const char *enhanced = text_of(value, "enhanced");
+	if (code != 0 && enhanced[0] &&
+		(!reply_text_is_enhanced(enhanced) || enhanced[0] != '0' + code / 100))
+		return err_set(err, -EINVAL,
+			"enhanced: say a code of the class of %lld, such as %lld.7.1, or none",
+			(long long)code, (long long)code / 100);
+	if (strlen(text_of(value, "domain")) >= sizeof(injection->domain))
+		return err_set(err, -EINVAL, "domain: longer than a domain can be");
 	if (strlen(text) >= sizeof(injection->text) || reply_text_check(text, err) < 0)
 		return err_prefix(err, -EINVAL, "text");
 	if (check_provider(providers, text_of(value, "provider"), err) < 0 ||
@@ -268,7 +276,7 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 		return -EINVAL;
 	snprintf(injection->domain, sizeof(injection->domain), "%s", text_of(value, "domain"));
 	snprintf(injection->provider, sizeof(injection->provider), "%s", text_of(value, "provider"));
-	snprintf(injection->enhanced, sizeof(injection->enhanced), "%s", text_of(value, "enhanced"));
+	snprintf(injection->enhanced, sizeof(injection->enhanced), "%s", enhanced);
 	snprintf(injection->text, sizeof(injection->text), "%s", text[0] ? text : "Injected");
 	injection->phase = (enum smtp_phase)at;
 	injection->reply = (struct provider_reply){
