@@ -108,6 +108,9 @@ uint32_t session_domain_row(struct session *session, struct span domain);
 /* Keeps an accepted recipient of the transaction until the end of data. False when out of memory. */
 bool session_keep_recipient(struct session *session, struct session_recipient recipient);
 
+/* A new connection, in its rows too. */
+void session_count_opened(struct session *session, enum origdst_result result);
+
 /* Counting: always before the reply that tells the sender is sent, so that nothing sent is uncounted. */
 void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code);
 void session_count_message(struct session *session, unsigned code, uint64_t octets);

@@ -284,6 +284,13 @@ static bool session_feed(struct session *session, struct span in, struct smtp_ou
 	}
 }
 
+/* Feeds what lies in the read buffer. */
+static void session_talk(struct session *session, size_t len)
+{
+	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
+}
+
 void session_resume(struct session *session)
 {
 	if (session->unsent) {
@@ -299,8 +306,7 @@ void session_resume(struct session *session)
 	size_t len = held_len(session);
 	if (len > 0)
 		memcpy(session->shared->read_buffer, session->held->data, len);
-	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
+	session_talk(session, len);
 }
 
 /* One command line or body may not take for ever, however steadily its bytes drip. */
@@ -420,9 +426,8 @@ static void session_write(struct session *session)
 		return;
 	}
 	if (flushed == FLUSH_BLOCKED) {
-		if (session->state == SESSION_DELAYED) {
+		if (session->state == SESSION_DELAYED)
 			session_block(session);
-		}
 		return;
 	}
 	if (session->state == SESSION_FINISHING) {
@@ -452,12 +457,26 @@ static void session_drain(struct session *session)
 		session_close(session);
 }
 
+/* What came while a banner was delayed: the engine, begun anew, says the same as to who did not wait at all. */
+static bool session_talked_early(struct session *session)
+{
+	ssize_t early = stream_receive(session, session->shared->read_buffer, SESSION_READ_COMMAND);
+	if (early <= 0)
+		return false;
+	free(session->unsent);
+	session->unsent = NULL;
+	smtp_init(&session->smtp, &session->policy.policy->profile);
+	session_talk(session, (size_t)early);
+	return true;
+}
+
 static void session_ready(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	struct session *session = arg;
 	if (session->state == SESSION_DELAYED) {
-		session_write(session);
+		if (session->smtp.phase != SMTP_PHASE_CONNECT || !session_talked_early(session))
+			session_write(session);
 		return;
 	}
 	if (session->state == SESSION_PACED) {
@@ -503,13 +522,6 @@ static struct in6_addr address_mapped(const struct sockaddr_storage *address)
 	return mapped;
 }
 
-static uint32_t address_row(
-	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
-{
-	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
-	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
-}
-
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
 {
 	struct session *session = calloc(1, sizeof(*session));
@@ -517,7 +529,6 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		close(fd);
 		return -ENOMEM;
 	}
-	struct stats_block *block = shared->block;
 	session->shared = shared;
 	session->policy = (struct policy_session){
 		.policy = policy_ref(shared->policy),
@@ -526,15 +537,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		.destination = address_mapped(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
-	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
-	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
-	stats_add(block, STATS_CONNECTIONS, 1);
-	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
-	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);
-	if (peer->result == ORIGDST_UNDIVERTED)
-		stats_add(block, STATS_UNDIVERTED, 1);
-	else if (peer->result == ORIGDST_UNKNOWN)
-		stats_add(block, STATS_UNKNOWN_DESTINATION, 1);
+	session_count_opened(session, peer->result);
 	LIST_INSERT_HEAD(&shared->sessions, session, link);
 	smtp_init(&session->smtp, &session->policy.policy->profile);
 	event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
@@ -542,8 +545,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
 	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
-	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0}, &out, false);
+	session_talk(session, early > 0 ? (size_t)early : 0);
 	return 0;
 }
 

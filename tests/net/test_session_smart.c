@@ -239,6 +239,23 @@ START_TEST(a_delay_holds_up_its_own_session_alone)
 }
 END_TEST
 
+/* To wait for it is what a late banner is there to try. */
+START_TEST(a_late_banner_is_waited_for)
+{
+	char text[4096];
+	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 200);
+	int fd = dial();
+	usleep(50 * 1000);
+	put(fd, "EHLO mta.example\r\n");
+	ck_assert_int_eq(take(fd, 9, 5000, text), CLOSED);
+	ck_assert_str_eq(text, "554 5.5.1 Input before the banner, closing\r\n");
+	close(fd);
+	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 200);
+	close(greet());
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 2));
+}
+END_TEST
+
 START_TEST(a_delayed_refusal_closes_behind_its_reply)
 {
 	char text[4096];
@@ -406,6 +423,7 @@ int main(void)
 	tcase_add_loop_test(cases, actions_at_connect, 0, sizeof(actions) / sizeof(actions[0]));
 	tcase_add_loop_test(cases, faults_are_seen, 0, sizeof(faults) / sizeof(faults[0]));
 	tcase_add_test(cases, a_delay_holds_up_its_own_session_alone);
+	tcase_add_test(cases, a_late_banner_is_waited_for);
 	tcase_add_test(cases, a_delayed_refusal_closes_behind_its_reply);
 	tcase_add_test(cases, outcomes_are_counted_by_provider);
 	tcase_add_test(cases, a_refused_data_may_be_tried_again);
