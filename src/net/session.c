@@ -483,12 +483,12 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 		session_resume(session);
 		return;
 	}
-	if (session->state == SESSION_PARTING && (what & EV_TIMEOUT)) {
-		session_close(session);
-		return;
-	}
 	if (what & EV_TIMEOUT) {
-		session_time_out(session, "Idle for too long");
+		/* Who was only waited for did not time out, or did so before. */
+		if (session->state == SESSION_PARTING || session->state == SESSION_LINGERING)
+			session_close(session);
+		else
+			session_time_out(session, "Idle for too long");
 		return;
 	}
 	switch (session->state) {

@@ -125,6 +125,23 @@ START_TEST(a_body_that_drips_is_ended)
 }
 END_TEST
 
+/* Once, although it stays to the end of all that it is given to read why. */
+START_TEST(a_client_that_is_gone_timed_out_once)
+{
+	int fd = greet();
+	fake_clock_pass(session_limits.idle + 1);
+	int other = greet(); /* wakes the worker */
+	ck_assert_reply(fd, "421 4.4.2 Idle for too long");
+	fake_clock_pass(session_limits.linger + 1);
+	put(other, "NOOP\r\n");
+	ck_assert_reply(other, "250 ");
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_TIMEOUTS), 1);
+	close(fd);
+	close(other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("session_clock");
@@ -134,6 +151,7 @@ int main(void)
 	tcase_add_loop_test(clock, setting_the_time_of_day_ends_no_body, 0, 2);
 	tcase_add_loop_test(clock, a_command_that_drips_is_ended, 0, 2);
 	tcase_add_test(clock, a_body_that_drips_is_ended);
+	tcase_add_test(clock, a_client_that_is_gone_timed_out_once);
 	suite_add_tcase(suite, clock);
 	return suite_run(suite);
 }
