@@ -152,6 +152,19 @@ static void answer_recipient(
 		session_count_refused(session, recipient, code);
 }
 
+static void answer_other(struct session *session, unsigned code)
+{
+	enum smtp_phase phase = session->smtp.phase;
+	if (code < 400 && phase == SMTP_PHASE_DATA)
+		session->transaction->counted = false;
+	if (code < 400 || phase < SMTP_PHASE_MAIL)
+		return;
+	/* A message refused at MAIL has no recipients to be counted by, and leaves nothing behind; at DATA it has. */
+	session_count_message(session, code, 0);
+	if (phase == SMTP_PHASE_MAIL)
+		policy_forget(&session->policy);
+}
+
 static void answer(struct session *session, const struct policy_verdict *verdict, struct smtp_out *out)
 {
 	if (session->smtp.phase == SMTP_PHASE_RCPT) {
@@ -160,12 +173,7 @@ static void answer(struct session *session, const struct policy_verdict *verdict
 		uint64_t octets = session->smtp.message.octets;
 		session_count_message(session, smtp_decide(&session->smtp, verdict->reply, out), octets);
 	} else {
-		unsigned code = smtp_decide(&session->smtp, verdict->reply, out);
-		/* A message refused at MAIL has no recipients to be counted by; at DATA it has. */
-		if (session->smtp.phase >= SMTP_PHASE_MAIL && code >= 400)
-			session_count_message(session, code, 0);
-		else if (session->smtp.phase == SMTP_PHASE_DATA)
-			session->transaction->counted = false;
+		answer_other(session, smtp_decide(&session->smtp, verdict->reply, out));
 	}
 }
 

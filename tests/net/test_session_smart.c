@@ -21,14 +21,16 @@
 #define REPLY(kind, phase, code, text) \
 	TABLE(NULL, TEXT("kind", kind), TEXT("phase", phase), NUMBER("code", code), TEXT("text", text))
 
-static const struct toml_node profiles = TABLE(
-	"", TABLE("provider", BROKEN("reset", "reset"), BROKEN("close", "close"), BROKEN("stall", "stall"),
-		    BROKEN("truncate", "truncate"), BROKEN("garble", "garble"),
-		    TABLE("calm", ARRAY("domains", TEXT(NULL, "calm.test"))),
-		    TABLE("stern", ARRAY("domains", TEXT(NULL, "stern.test")), NUMBER("bounce", 100),
-			    NUMBER("max_recipients_per_message", 1),
-			    ARRAY("reply", REPLY("bounce", "rcpt", 550, "stern to {rcpt}"),
-				    REPLY("max_recipients_per_message", "rcpt", 452, "one each")))));
+static const struct toml_node profiles = TABLE("",
+	TABLE("provider", BROKEN("reset", "reset"), BROKEN("close", "close"), BROKEN("stall", "stall"),
+		BROKEN("truncate", "truncate"), BROKEN("garble", "garble"),
+		TABLE("small", ARRAY("domains", TEXT(NULL, "small.test")), NUMBER("max_message_size", 100),
+			ARRAY("reply", REPLY("max_message_size", "end_of_data", 552, "too large"))),
+		TABLE("calm", ARRAY("domains", TEXT(NULL, "calm.test"))),
+		TABLE("stern", ARRAY("domains", TEXT(NULL, "stern.test")), NUMBER("bounce", 100),
+			NUMBER("max_recipients_per_message", 1),
+			ARRAY("reply", REPLY("bounce", "rcpt", 550, "stern to {rcpt}"),
+				REPLY("max_recipients_per_message", "rcpt", 452, "one each")))));
 
 static const struct toml_node refusing =
 	TABLE("", TABLE("provider", TABLE("default", NUMBER("refuse", 100))));
@@ -308,6 +310,24 @@ START_TEST(outcomes_are_counted_by_provider)
 }
 END_TEST
 
+/* What was to be said of it later is not said of the next one. */
+START_TEST(a_refused_mail_leaves_nothing_behind)
+{
+	int fd = greet();
+	put(fd, "RCPT TO:<ann@small.test>\r\nRSET\r\nMAIL FROM:<a@mta.example> SIZE=999999999999\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "552 5.3.4 Message size exceeds limit");
+	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<ann@small.test>\r\nDATA\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "354 ");
+	put(fd, "12\r\n.\r\n");
+	ck_assert_reply(fd, "250 ");
+	close(fd);
+}
+END_TEST
+
 /* Each try is counted with its recipients, and one that was refused is not aborted as well. */
 START_TEST(a_refused_data_may_be_tried_again)
 {
@@ -426,6 +446,7 @@ int main(void)
 	tcase_add_test(cases, a_late_banner_is_waited_for);
 	tcase_add_test(cases, a_delayed_refusal_closes_behind_its_reply);
 	tcase_add_test(cases, outcomes_are_counted_by_provider);
+	tcase_add_test(cases, a_refused_mail_leaves_nothing_behind);
 	tcase_add_test(cases, a_refused_data_may_be_tried_again);
 	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
