@@ -7,6 +7,7 @@ when one of the targets does not hold, 2 when a run was void, 77 without root.
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import re
 import resource
@@ -48,11 +49,15 @@ class Bench:
         report.print_row(self.results.rows[-1])
         for claim in claims:
             if claim.of in figures and claim.against in figures:
-                self.claim(claim, claim.text, figures[claim.of], figures[claim.against])
+                self.claim(claim, claim.text, figures)
 
-    def claim(self, claim: Claim, text: str, of: list[dict], against: list[dict]) -> None:
-        self.results.claim(text, [a[claim.figure] / b[claim.by or claim.figure] for a, b in zip(of, against)], claim.bound,
-                           claim.held)
+    def claim(self, claim: Claim, text: str, figures: dict[str, list[dict]]) -> None:
+        def ratios(of: str) -> list[float]:
+            return [a[claim.figure] / b[claim.by or claim.figure] for a, b in zip(figures[of], figures[claim.against])]
+
+        # Of what is held against smtp-sink: where reading alone is.
+        floor = ratios(RAW) if claim.against == PEER and RAW in figures else []
+        self.results.claim(text, ratios(claim.of), claim.bound, claim.held, floor)
 
     def row(self, row: Row, runs: int, seconds: float) -> None:
         if not self.chosen(row.title):
@@ -77,13 +82,14 @@ class Bench:
         # It keeps its connections: few messages each would measure how they are set up.
         messages = max(messages, rows.SOURCE_MESSAGES_EACH * connections)
         try:
-            taken = [[measure.source(self.takers[name], connections, 102400, messages) for name in (PEER, SINK)]
+            takers = {**self.takers, RAW: self.takers[RAW, rows.UNTIL_DOT]}
+            taken = [[measure.source(takers[name], connections, 102400, messages) for name in rows.SOURCE_TAKERS]
                      for _ in range(runs)]
         except Void as void:
             self.failed(title, void)
             return
-        self.measure(title, taken, (PEER, SINK), [], "message")
-        self.claim(claim, claim.text.format(connections), [run[1] for run in taken], [run[0] for run in taken])
+        text = claim.text.format(connections, "s" * (connections > 1))
+        self.measure(title, taken, rows.SOURCE_TAKERS, [dataclasses.replace(claim, text=text)], "message")
 
     def client(self, runs: int, seconds: float, messages: int) -> None:
         """The client against its peer: how many messages a second each makes."""
@@ -111,14 +117,14 @@ class Bench:
             print(f"    without idle: {report.cost(list(alone))}; an idle connection takes {memory:,.0f} B")
             if name == SINK:
                 claim = rows.IDLE_CLAIM
-                self.claim(claim, claim.text.format(count), list(beside), list(alone))
+                self.claim(claim, claim.text.format(count), {claim.of: list(beside), claim.against: list(alone)})
                 self.results.claim("user memory of an idle connection, bytes", [memory],
                                    f"at most {rows.MEMORY_AT_MOST}", lambda seen: seen <= rows.MEMORY_AT_MOST)
 
     def run(self) -> None:
         args = self.args
         with contextlib.ExitStack() as stack:
-            for number, size in enumerate(rows.SIZES):
+            for number, size in enumerate((rows.UNTIL_DOT, *rows.SIZES)):
                 self.takers[RAW, size] = stack.enter_context(Raw(size, 2530 + number))
             self.takers[PEER] = stack.enter_context(SmtpSink())
             self.takers[SINK] = stack.enter_context(Mxmirage(SINK, 4025))

@@ -1,11 +1,14 @@
 /*
  * raw: the floor under every sink. Answers the dialogue of `mxmirage gen` and throws its messages
- * away unread, for it was told how long they are: what is left is what the kernel takes for the
- * bytes. Not an SMTP server: it understands nothing but what gen sends. Ends with a signal.
+ * away unread, for it was told how long they are; those of smtp-source, which waits behind each for
+ * the reply, end where what was read ends with a dot. What is left is what the kernel takes for the
+ * bytes. Not an SMTP server: it understands nothing but what these two send. Ends with a signal.
  */
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +16,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVENTS_MAX  256
-#define RECEIVE_MAX 65536
-#define REPLIES_MAX 65536
-#define BACKLOG     4096
+#define EVENTS_MAX      256
+#define RECEIVE_MAX     65536
+#define RECEIVE_COMMAND 2048 /* of a client that sends by BDAT: the rest is not even copied */
+#define REPLIES_MAX     65536
+#define BACKLOG         4096
+#define UNTIL_DOT       SIZE_MAX
+
+static const char end_of_text[] = "\r\n.\r\n";
+#define END_LEN (sizeof(end_of_text) - 1)
 
 struct connection {
 	int fd;
 	char verb;        /* the command line's first letter; 0 at its start */
-	size_t text_left; /* bytes of the message still to come, its dot included */
+	size_t text_left; /* bytes of the message still to come, its dot included; or UNTIL_DOT */
+	char tail[END_LEN];
+	bool chunks; /* sends by BDAT */
 };
 
 static char received[RECEIVE_MAX], replies[REPLIES_MAX];
@@ -43,11 +53,12 @@ static void answer(struct connection *connection)
 		reply("250-raw\r\n250-CHUNKING\r\n250 PIPELINING\r\n");
 		break;
 	case 'D':
-		connection->text_left = message_size + strlen(".\r\n");
+		connection->text_left = message_size > 0 ? message_size + strlen(".\r\n") : UNTIL_DOT;
 		reply("354 go ahead\r\n");
 		break;
 	case 'B':
 		connection->text_left = message_size;
+		connection->chunks = true;
 		break;
 	case 'Q':
 		reply("221 bye\r\n");
@@ -57,23 +68,38 @@ static void answer(struct connection *connection)
 	}
 }
 
-/* Returns false at the end of the connection. */
-static bool connection_serve(struct connection *connection)
+/* Keeps the last bytes of the text. Returns whether they end it. */
+static bool text_ends(struct connection *connection, const char *data, size_t len)
 {
-	ssize_t n = recv(connection->fd, received, sizeof(received), 0);
-	if (n <= 0)
-		return false;
+	size_t kept = len < END_LEN ? END_LEN - len : 0;
+	memmove(connection->tail, connection->tail + END_LEN - kept, kept);
+	memcpy(connection->tail + kept, data + len - (END_LEN - kept), END_LEN - kept);
+	return memcmp(connection->tail, end_of_text, END_LEN) == 0;
+}
+
+/* Takes what `data` has of the text. Returns how much that was. */
+static size_t text_take(struct connection *connection, const char *data, size_t len)
+{
+	if (connection->text_left == UNTIL_DOT) {
+		if (text_ends(connection, data, len))
+			connection->text_left = 0;
+	} else {
+		if (len > connection->text_left)
+			len = connection->text_left;
+		connection->text_left -= len;
+	}
+	if (connection->text_left == 0)
+		reply("250 ok\r\n");
+	return len;
+}
+
+/* Returns false at a QUIT. */
+static bool connection_take(struct connection *connection, const char *at, const char *end)
+{
 	bool quit = false;
-	replies_len = 0;
-	for (const char *at = received, *end = received + n; at < end;) {
+	while (at < end) {
 		if (connection->text_left > 0) {
-			size_t part = (size_t)(end - at);
-			if (part > connection->text_left)
-				part = connection->text_left;
-			connection->text_left -= part;
-			at += part;
-			if (connection->text_left == 0)
-				reply("250 ok\r\n");
+			at += text_take(connection, at, (size_t)(end - at));
 			continue;
 		}
 		if (!connection->verb)
@@ -86,9 +112,32 @@ static bool connection_serve(struct connection *connection)
 		answer(connection);
 		connection->verb = 0;
 	}
+	return !quit;
+}
+
+/* Returns false at the end of the connection. */
+static bool connection_serve(struct connection *connection)
+{
+	bool open = true, more = true;
+	replies_len = 0;
+	if (!connection->chunks || connection->text_left == 0) {
+		size_t wanted = connection->chunks ? RECEIVE_COMMAND : RECEIVE_MAX;
+		ssize_t n = recv(connection->fd, received, wanted, 0);
+		if (n <= 0)
+			return false;
+		open = connection_take(connection, received, received + n);
+		more = (size_t)n == wanted;
+	}
+	if (more && connection->chunks && connection->text_left > 0) {
+		ssize_t n = recv(connection->fd, NULL, connection->text_left, MSG_TRUNC);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			return false;
+		if (n > 0)
+			text_take(connection, NULL, (size_t)n);
+	}
 	if (replies_len > 0 && send(connection->fd, replies, replies_len, MSG_NOSIGNAL) < 0)
 		return false;
-	return !quit;
+	return open;
 }
 
 static void connection_accept(int epoll, int listener)
@@ -112,7 +161,7 @@ static void connection_accept(int epoll, int listener)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		fprintf(stderr, "usage: raw PORT MESSAGE_SIZE\n");
+		fprintf(stderr, "usage: raw PORT MESSAGE_SIZE (0: each ends at its dot)\n");
 		return 2;
 	}
 	message_size = (size_t)atol(argv[2]);
@@ -120,11 +169,13 @@ int main(int argc, char **argv)
 		.sin_port = htons((uint16_t)atoi(argv[1])),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	const int on = 1;
+	static const char reno[] = "reno"; /* the cheapest, and mxmirage's choice: see listener.c */
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 	if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 		setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+		setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno) - 1) ||
 		bind(listener, (const struct sockaddr *)&address, sizeof(address)) ||
 		listen(listener, BACKLOG) || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
 		perror("raw");

@@ -110,8 +110,10 @@ CLIENT_CLAIMS = [
     # The sink's own CPU is what limits this one.
     Claim("1 KB messages a second by gen, one command at a time, of smtp-source's", GEN, SOURCE, figure="rate"),
 ]
-SOURCE_CLAIM = Claim("CPU per 100 KB message through smtp-source, {} connections", SINK, PEER, at_most=0.10)
+SOURCE_CLAIM = Claim("CPU per 100 KB message through smtp-source, {} connection{}", SINK, PEER, at_most=0.10)
+SOURCE_TAKERS = (RAW, PEER, SINK)
 SOURCE_CONNECTIONS = (1, 20, 200)
+UNTIL_DOT = 0  # the size of a message that raw is not told
 SOURCE_MESSAGES_EACH = 40
 IDLE_CLAIM = Claim("1 KB messages a second of 20 beside {:,} idle, of those without", SINK, "without idle",
                    at_least=0.90, figure="rate")

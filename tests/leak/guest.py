@@ -10,12 +10,17 @@ import json
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from guest_image import Image
 
+# Its processors take turns in one thread. Each in its own, as by default, qemu 7.2 may run a translation of code that
+# the kernel has patched meanwhile: the guest dies of an "Oops: int3", or passes by a netfilter hook that is new.
+ACCELERATOR = "tcg,thread=single"
 MEMORY = "768M"
 BOOT_SECONDS = 600
+PANIC = "Kernel panic"
 KERNEL_COMMAND_LINE = ("root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off "
                        "random.trust_cpu=on systemd.show_status=0")
 MACS = ("52:54:00:00:25:01", "52:54:00:00:25:02")
@@ -56,8 +61,8 @@ class Guest:
                    for part in ("-netdev", f"tap,id=net{n},fd={tap}",
                                 "-device", f"virtio-net-pci,netdev=net{n},mac={mac},romfile=")]
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35,accel=tcg", "-cpu", "max,-cx16",
-             "-smp", "2", "-m", MEMORY, "-nodefaults", "-display", "none", "-no-user-config",
+            ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-M", "q35", "-accel", ACCELERATOR,
+             "-cpu", "max,-cx16", "-smp", "2", "-m", MEMORY, "-nodefaults", "-display", "none", "-no-user-config",
              "-kernel", str(self._image.vmlinuz), "-initrd", str(self._image.initrd), "-append", KERNEL_COMMAND_LINE,
              "-drive", f"file={self._disk},if=virtio,cache=unsafe", "-device", "virtio-rng-pci",
              "-serial", f"file:{self.console}", "-qmp", f"unix:{self._monitor_path},server=on,wait=off",
@@ -102,7 +107,7 @@ class Guest:
         self._agent.sendall(json.dumps(request).encode() + b"\n" + stdin)
         while True:
             try:
-                answer = json.loads(_read_line(self._agent, seconds + grace))
+                answer = json.loads(_read_line(self._agent, seconds + grace, self._fail_if_dead))
             except TimeoutError as error:
                 said = self.console.read_text(errors="replace")[-3000:]
                 raise Silent(f"the guest's agent did not answer within {seconds + grace:g} s to "
@@ -111,6 +116,12 @@ class Guest:
             err = _read(self._agent, answer["stderr"])
             if answer["id"] == self._requests:  # not of a request that was given up
                 return answer["status"], out.decode(errors="replace"), err.decode(errors="replace")
+
+    def _fail_if_dead(self) -> None:
+        said = self.console.read_text(errors="replace")
+        if PANIC in said:
+            oops = said.find("Oops")
+            raise GuestError(f"the guest's kernel died; its console:\n{said[oops if oops >= 0 else -3000:][:3000]}")
 
     def _registers(self) -> str:
         """Where its processors are."""
@@ -192,11 +203,19 @@ def _read(channel: socket.socket, size: int) -> bytes:
     return data
 
 
-def _read_line(channel: socket.socket, seconds: float) -> bytes:
-    channel.settimeout(seconds)
+def _read_line(channel: socket.socket, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> bytes:
+    """`meanwhile` is called now and then while nothing comes."""
+    deadline = time.monotonic() + seconds
     line = b""
     while not line.endswith(b"\n"):
-        line += _read(channel, 1)
+        channel.settimeout(min(2.0, max(0.01, deadline - time.monotonic())))
+        try:
+            line += _read(channel, 1)
+        except TimeoutError:
+            meanwhile()
+            if time.monotonic() >= deadline:
+                raise
+    channel.settimeout(seconds)
     return line
 
 
