@@ -37,10 +37,12 @@ int injections_add(struct injections *injections, const struct injection *inject
 		return err_set(err, -ENOSPC,
 			"%u behaviours are injected already; `mxmirage reset` takes them back", count);
 	struct slot *slot = &injections->slots[count];
+	struct injection filled = *injection;
+	/* Not afterwards: who still looks at what was in the slot would find no text at all. */
+	filled.reply.text = slot->injection.text;
+	filled.reply.enhanced = slot->injection.enhanced;
 	atomic_store(&slot->used, 0);
-	slot->injection = *injection;
-	slot->injection.reply.text = slot->injection.text;
-	slot->injection.reply.enhanced = slot->injection.enhanced;
+	slot->injection = filled;
 	atomic_store_explicit(&injections->count, count + 1, memory_order_release);
 	return (int)count;
 }
