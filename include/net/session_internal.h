@@ -94,9 +94,6 @@ struct session_decision session_decide(struct session *session, struct smtp_out 
 /* Goes on with the input that was kept; session may be gone afterwards. */
 void session_resume(struct session *session);
 
-/* Milliseconds of the monotonic clock that limits are held against; coarse: 4 ms, and next to nothing to ask. */
-uint64_t session_clock_ms(void);
-
 /* The transaction's memory, begun where there is none yet. NULL when out of memory. */
 struct session_transaction *session_transaction_begin(struct session *session);
 /* Frees it. */

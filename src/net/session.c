@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "resolver.h"
 
 const struct session_limits session_limits = {
@@ -29,7 +30,7 @@ static void session_ready(evutil_socket_t fd, short what, void *arg);
 /* Of the monotonic clock: the time of day may be set while a session waits. */
 static uint32_t now(void)
 {
-	return (uint32_t)(session_clock_ms() / 1000);
+	return (uint32_t)(clock_ms() / 1000);
 }
 
 static void session_close(struct session *session)
@@ -40,7 +41,7 @@ static void session_close(struct session *session)
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
 	session_transaction_end(session);
-	policy_session_done(&session->policy, session_clock_ms());
+	policy_session_done(&session->policy, clock_ms());
 	policy_unref(session->policy.policy);
 	free((char *)session->policy.mx_name);
 	free(session->held);

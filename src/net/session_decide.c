@@ -2,15 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "resolver.h"
 #include "session_internal.h"
-
-uint64_t session_clock_ms(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
 
 /* Today's date, worked out anew when the day may have changed. */
 static const char *today_of(struct session_shared *shared)
@@ -109,7 +103,7 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 	const struct smtp *smtp = &session->smtp;
 	/* Who accepts everything needs neither. */
 	bool smart = session->policy.policy->providers != NULL;
-	uint64_t now_ms = smart ? session_clock_ms() : 0;
+	uint64_t now_ms = smart ? clock_ms() : 0;
 	const char *today = smart ? today_of(shared) : "";
 	if (smtp->phase == SMTP_PHASE_CONNECT)
 		fill_dialled(session);
