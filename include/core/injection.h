@@ -38,19 +38,27 @@ struct injections;
 struct injections *injections_new(void);
 void injections_free(struct injections *injections);
 
-/* Adds a copy. Returns its number, or -ENOSPC with err when INJECTIONS_MAX are set. */
-int injections_add(struct injections *injections, const struct injection *injection, struct err *err);
+/*
+ * Adds a copy, where all places are taken in that of one that ended 10 s ago. Returns its number, or -ENOSPC with err
+ * when INJECTIONS_MAX are in force.
+ */
+int injections_add(
+	struct injections *injections, const struct injection *injection, uint64_t now_ms, struct err *err);
 void injections_reset(struct injections *injections);
 
 /* What an injection did so far; false behind the last one. */
 bool injections_at(const struct injections *injections, size_t index, struct injection *copy, uint32_t *used);
+
+/* How many that have not ended are for recipients of this domain, at any phase. source: NULL = any. */
+size_t injections_for(const struct injections *injections, struct span domain, const char *provider,
+	const char *source, uint64_t now_ms);
 
 /* Whether any is set: one load. */
 bool injections_any(const struct injections *injections);
 
 /*
  * The first that fits and has not ended; takes one off its count. The return points into the table, and
- * stays as it is until the next reset and 10 s beyond. NULL where none fits.
+ * stays as it is until its end or the next reset, and 10 s beyond. NULL where none fits.
  */
 const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,
 	struct span domain, const char *provider, const char *source, uint64_t now_ms);

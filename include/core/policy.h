@@ -121,6 +121,11 @@ enum policy_outcome policy_decide(struct policy_session *session, const struct s
 struct policy_mx policy_mx_of(
 	const struct policy *policy, struct span domain, const struct mx_answer *answer);
 
+/* What an address of MAIL or RCPT asks for under this configuration; false: nothing. See forced.h. */
+struct forced;
+bool policy_asked(
+	const struct policy *policy, const struct smtp_path *path, enum smtp_phase at, struct forced *forced);
+
 /* How a sender stands with a provider; nothing is changed by asking. */
 struct policy_standing {
 	uint32_t connections, violations;

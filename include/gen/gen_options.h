@@ -15,6 +15,7 @@
 #include "rate.h"
 
 #define GEN_TARGET_DEFAULT "127.0.0.1:2025"
+#define GEN_URL_DEFAULT    "http://127.0.0.1:8000"
 
 struct gen_list {
 	const char **texts; /* the strings are argv's */

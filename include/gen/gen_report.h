@@ -13,11 +13,13 @@
 
 struct gen_report_progress {
 	FILE *to;
+	const char *unit;
 	bool overwrites; /* a terminal: each line replaces the one before it */
 	uint64_t last_ns, last_sent;
 };
 
-void gen_report_begin(struct gen_report_progress *progress, FILE *to, uint64_t now_ns);
+void gen_report_begin(
+	struct gen_report_progress *progress, const struct gen_options *options, FILE *to, uint64_t now_ns);
 void gen_report_progress(
 	struct gen_report_progress *progress, uint64_t now_ns, uint64_t sent, uint64_t clients);
 

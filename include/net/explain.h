@@ -1,6 +1,7 @@
 /*
- * explain: why an address would be answered as it would: what DNS says, whose the domain is and why, the site,
- * the replies in force with file and line and their odds, the limits and how near a sender is to them. And
+ * explain: why an address would be answered as it would: what is injected, what it asks for itself, what DNS
+ * says, whose the domain is and why, the site, the replies in force with file and line and their odds, the limits
+ * and how near a sender is to them. And
  * behaviour that is injected, in and out of JSON. It decides nothing and changes nothing.
  */
 #ifndef MX_EXPLAIN_H
@@ -11,6 +12,8 @@
 #include "err.h"
 #include "injection.h"
 #include "policy.h"
+
+#define EXPLAIN_ADDRESS_MAX 512 /* with its NUL */
 
 /*
  * A new reference; NULL when out of memory. from: the client's address, or NULL; to: the destination's, or NULL.
@@ -24,6 +27,9 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 int explain_read_injection(const json_t *value, const struct provider_set *providers, uint64_t now_ms,
 	struct injection *injection, struct err *err);
 json_t *explain_injections(const struct injections *injections, uint64_t now_ms);
+
+/* Whether RCPT would take it as a recipient with a domain. */
+bool explain_is_recipient(const char *address);
 
 /* An IP address as text, IPv4 as v4-mapped. False where it is none. */
 bool explain_read_address(const char *text, struct in6_addr *address);

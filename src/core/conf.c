@@ -80,8 +80,8 @@ static void key_unknown(const char *section, const struct toml_node *node, struc
 		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s] (did you mean \"%s\"?)",
 			node->key, section, suggest.best);
 	else
-		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s]; there are %s", node->key,
-			section, possible);
+		conf_mistake(mistakes, node->line, "unknown key \"%.64s\" in [%s]; there %s %s", node->key,
+			section, strchr(possible, ',') ? "are" : "is only", possible);
 }
 
 static void section_read(const struct toml_node *section, struct conf *conf, struct conf_mistakes *mistakes)

@@ -276,6 +276,16 @@ static void decide_helo(struct policy_session *session, const struct smtp *smtp,
 	give_text(session, verdict, 250, "", text, (struct span){"", 0}, today);
 }
 
+bool policy_asked(
+	const struct policy *policy, const struct smtp_path *path, enum smtp_phase at, struct forced *forced)
+{
+	unsigned families = policy->conf->answer.forced;
+	/* Who brings the smart sink's file wants its commands answered as it does. */
+	if ((families & FORCED_WORDS) && policy->conf->answer.responses[0])
+		families |= FORCED_SMART_SINK;
+	return forced_find(path, at, families, forced);
+}
+
 /* What an address asks for: now, or remembered until its phase comes. True where it asks for anything. */
 static bool decide_forced(
 	struct policy_session *session, const struct smtp *smtp, struct policy_verdict *verdict)
@@ -283,12 +293,7 @@ static bool decide_forced(
 	struct forced forced;
 	if (smtp->phase != SMTP_PHASE_MAIL && smtp->phase != SMTP_PHASE_RCPT)
 		return false;
-	const struct conf *conf = session->policy->conf;
-	unsigned families = conf->answer.forced;
-	/* Who brings the smart sink's file wants its commands answered as it does. */
-	if ((families & FORCED_WORDS) && conf->answer.responses[0])
-		families |= FORCED_SMART_SINK;
-	if (!forced_find(&smtp->path, smtp->phase, families, &forced))
+	if (!policy_asked(session->policy, &smtp->path, smtp->phase, &forced))
 		return false;
 	if (forced.accept)
 		return true;
@@ -436,9 +441,9 @@ static bool decide_injected(struct policy_session *session, const struct smtp *s
 	if (!injections_any(injections))
 		return false;
 	struct span domain = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.domain : (struct span){"", 0};
-	const struct provider *provider = verdict->provider;
+	const char *provider = verdict->provider ? verdict->provider->name : "";
 	const struct injection *found = injections_match(
-		injections, smtp->phase, domain, provider->name, source_text(session).text, now_ms);
+		injections, smtp->phase, domain, provider, source_text(session).text, now_ms);
 	if (!found)
 		return false;
 	verdict->delay_ms += found->delay_ms;
@@ -523,7 +528,9 @@ enum policy_outcome policy_decide(struct policy_session *session, const struct s
 	verdict->delay_ms = 0;
 	verdict->faulted = false;
 	if (!policy->providers) {
-		if (!decide_forced(session, smtp, verdict))
+		/* Who accepts everything keeps to what was injected and what addresses ask for. */
+		if (!decide_injected(session, smtp, now_ms, today, verdict) &&
+			!decide_forced(session, smtp, verdict))
 			decide_remembered(session, smtp, verdict);
 		return POLICY_DECIDED;
 	}

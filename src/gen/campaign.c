@@ -1,5 +1,6 @@
 #include "campaign.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -45,6 +46,10 @@ static int resolve_target(struct campaign *campaign, const char *target, struct 
 	memcpy(host, name, len);
 	host[len] = '\0';
 
+	/* getaddrinfo() would take 65561 for 25. */
+	unsigned long port = strtoul(colon + 1, NULL, 10);
+	if (isdigit((unsigned char)colon[1]) && (port < 1 || port > 65535))
+		return err_set(err, -EINVAL, "--target %s: a port from 1 to 65535 is wanted", target);
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *found;
 	int code = getaddrinfo(host, colon + 1, &hints, &found);

@@ -56,7 +56,7 @@ static const struct row {
 } rows[] = {
 #define AT(field) offsetof(struct gen_options, field)
 	{"target", "HOST:PORT",
-		"where to send (" GEN_TARGET_DEFAULT "); with --http URL (http://127.0.0.1:8000)", KIND_TEXT,
+		"where to send (" GEN_TARGET_DEFAULT "); with --http URL (" GEN_URL_DEFAULT ")", KIND_TEXT,
 		AT(target), 0, 0},
 	{"concurrency", "N", "connections at the same time (10 per CPU)", KIND_COUNT, AT(concurrency), 1,
 		CONNECTIONS_MAX},
@@ -253,6 +253,8 @@ static int complete(struct gen_options *options, bool seeded, struct err *err)
 	for (size_t i = 0; !named && i < COUNT(default_domains); i++)
 		if (list_add(&options->domains, default_domains[i]) < 0)
 			return err_set(err, -ENOMEM, "out of memory");
+	if (!options->target)
+		options->target = options->http ? GEN_URL_DEFAULT : GEN_TARGET_DEFAULT;
 	if (!options->concurrency)
 		options->concurrency = cpus() * CONNECTIONS_PER_CPU;
 	if (!options->threads)
@@ -275,7 +277,6 @@ int gen_options_read(struct gen_options *options, int argc, char **argv, struct 
 		accepted[i] = (struct option){
 			rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0};
 	*options = (struct gen_options){
-		.target = GEN_TARGET_DEFAULT,
 		.duration_ms = 60000,
 		.body_size = 1024,
 		.domain_suffix = SUFFIX_DEFAULT,

@@ -50,16 +50,23 @@ static double rate_of(uint64_t messages, double seconds)
 	return seconds > 0 ? (double)messages / seconds : 0;
 }
 
-static void print_rate(FILE *to, const char *what, double per_second)
+static void print_rate(FILE *to, const char *what, const char *unit, double per_second)
 {
-	fprintf(to, "%s rate: %s msgs/s, %s msgs/minute, %s msgs/hour", what, number(per_second).chars,
-		number(per_second * 60).chars, number(per_second * 3600).chars);
+	fprintf(to, "%s rate: %s %s/s, %s %s/minute, %s %s/hour", what, number(per_second).chars, unit,
+		number(per_second * 60).chars, unit, number(per_second * 3600).chars, unit);
 }
 
-void gen_report_begin(struct gen_report_progress *progress, FILE *to, uint64_t now_ns)
+/* What is counted as sent. */
+static const char *unit_of(const struct gen_options *options)
+{
+	return options->connect_only ? "connections" : "msgs";
+}
+
+void gen_report_begin(
+	struct gen_report_progress *progress, const struct gen_options *options, FILE *to, uint64_t now_ns)
 {
 	*progress = (struct gen_report_progress){
-		.to = to, .overwrites = isatty(fileno(to)) == 1, .last_ns = now_ns};
+		.to = to, .unit = unit_of(options), .overwrites = isatty(fileno(to)) == 1, .last_ns = now_ns};
 }
 
 void gen_report_progress(
@@ -68,7 +75,7 @@ void gen_report_progress(
 	double per_second = rate_of(sent - progress->last_sent, (double)(now_ns - progress->last_ns) / 1e9);
 	if (progress->overwrites)
 		fprintf(progress->to, "\r\033[K");
-	print_rate(progress->to, "current", per_second);
+	print_rate(progress->to, "current", progress->unit, per_second);
 	fprintf(progress->to, " (sent=%s, clients=%s)%s", number((double)sent).chars,
 		number((double)clients).chars, progress->overwrites ? "" : "\n");
 	fflush(progress->to);
@@ -81,6 +88,14 @@ static int by_count(const void *a, const void *b)
 	const struct tally_failure *const *left = a, *const *right = b;
 	uint64_t l = (*left)->messages + (*left)->connections, r = (*right)->messages + (*right)->connections;
 	return l < r ? 1 : l > r ? -1 : 0;
+}
+
+/* Where messages failed, that is what has gone wrong; connections count where none got as far. */
+static int by_messages(const void *a, const void *b)
+{
+	const struct tally_failure *const *left = a, *const *right = b;
+	uint64_t l = (*left)->messages, r = (*right)->messages;
+	return l < r ? 1 : l > r ? -1 : by_count(a, b);
 }
 
 /* Rows that counted something, the largest first. */
@@ -145,20 +160,26 @@ void gen_report_text(const struct gen_options *options, const struct generator_r
 	const struct tally *tally = &result->tally;
 	uint64_t sent = tally_get(tally, TALLY_SENT), failed = tally_get(tally, TALLY_FAILED);
 	fprintf(to, "%s%s\n", isatty(fileno(to)) == 1 ? "\n" : "", ends[result->end]);
-	fprintf(to, "did %s messages over %.3fs, %s failed; %s connections, %s broken",
-		number((double)sent).chars, result->seconds, number((double)failed).chars,
-		number((double)tally_get(tally, TALLY_CONNECTIONS)).chars,
+	fprintf(to, "did %s %s over %.3fs, %s failed; %s connections, %s broken", number((double)sent).chars,
+		options->connect_only ? "connections to their end" : "messages", result->seconds,
+		number((double)failed).chars, number((double)tally_get(tally, TALLY_CONNECTIONS)).chars,
 		number((double)tally_get(tally, TALLY_BROKEN)).chars);
 	if (options->starttls)
 		fprintf(to, ", %s in TLS", number((double)tally_get(tally, TALLY_SECURED)).chars);
 	fprintf(to, "\n");
 	print_failures(tally, to);
 	print_latency(&tally->latency, to);
-	print_rate(to, "overall", rate_of(result->messages, result->seconds));
+	print_rate(to, "overall", unit_of(options), rate_of(result->messages, result->seconds));
 	fprintf(to, "\n");
 	if (options->cpu_of && result->messages)
-		fprintf(to, "CPU time of process %" PRIu64 ": %.3fs, %.1fµs a message\n", options->cpu_of,
-			result->cpu_of_s, result->cpu_of_s * 1e6 / (double)result->messages);
+		fprintf(to, "CPU time of process %" PRIu64 ": %.3fs, %.1fµs a %s\n", options->cpu_of,
+			result->cpu_of_s, result->cpu_of_s * 1e6 / (double)result->messages,
+			options->connect_only ? "connection" : "message");
+	if (options->cpu_of && options->idle)
+		fprintf(to, "memory of process %" PRIu64 " for %s idle connections: %s bytes, %s each\n",
+			options->cpu_of, number((double)options->idle).chars,
+			number((double)result->idle_memory).chars,
+			number((double)result->idle_memory / (double)options->idle).chars);
 }
 
 static json_t *json_count(uint64_t value)
@@ -240,12 +261,16 @@ bool gen_report_reason(
 	const struct tally_failure *rows[TALLY_FAILURES];
 	char text[REPLY_LINE_KEPT + 1], first[256] = "";
 
-	if (sort_failures(tally, rows)) {
+	size_t count = sort_failures(tally, rows);
+	if (count > 0) {
+		qsort(rows, count, sizeof(rows[0]), by_messages);
 		safe_text(&rows[0]->verdict, text);
 		snprintf(first, sizeof(first), "; most often at %s: %s%.0d%s%s",
 			gen_phase_names[rows[0]->verdict.phase], "", rows[0]->verdict.code,
 			rows[0]->verdict.code ? " " : "", text);
 	}
+	if (sent == 0 && count == 0 && tally_get(tally, TALLY_CONNECTIONS) > 0)
+		snprintf(first, sizeof(first), "; nothing was refused: the target did not answer in time");
 	if (sent == 0) {
 		err_set(err, -1, "not one message was sent to %s%s", options->target, first);
 		return true;

@@ -1,6 +1,7 @@
 #include "generator.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -273,9 +274,12 @@ int generator_run(
 	struct gen_options options = *asked;
 	struct generator generator = {.options = &options, .finished = -1, .signals = -1};
 
+	if (options.cpu_of && kill((pid_t)options.cpu_of, 0) < 0 && errno == ESRCH)
+		return err_set(
+			err, -EINVAL, "--cpu-of %" PRIu64 ": there is no such process", options.cpu_of);
 	fit_connections(&options);
 	generator.driver = options.http ? &injector_driver : &sender_driver;
-	gen_report_begin(&generator.progress, progress, campaign_clock());
+	gen_report_begin(&generator.progress, &options, progress, campaign_clock());
 	int code = campaign_init(&generator.campaign, &options, err);
 	if (code < 0)
 		return code;

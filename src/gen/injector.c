@@ -21,8 +21,7 @@
 #define PAUSE_DOUBLING 6
 #define RESPONSE_MAX   (1 << 20)
 
-#define URL_DEFAULT "http://127.0.0.1:8000"
-#define URL_PATH    "/api/inject/v1"
+#define URL_PATH "/api/inject/v1"
 
 struct request {
 	CURL *easy;
@@ -268,8 +267,6 @@ static bool make_request(struct injector *injector, struct request *request, uin
 static bool make_url(struct injector *injector)
 {
 	const char *target = injector->campaign->options->target;
-	if (strcmp(target, GEN_TARGET_DEFAULT) == 0)
-		target = URL_DEFAULT;
 	size_t len = strlen(target);
 	while (len && target[len - 1] == '/')
 		len--;

@@ -161,8 +161,8 @@ static const struct probe probes[FEATURES] = {
 	[FEATURE_PERSIST] = {"tables that outlive their owner", "", OWNED_PERSIST, NFPROTO_INET, NULL, 0, 0,
 		NULL},
 	[FEATURE_QUEUE] = {"nft_queue", "nft_queue", 0, NFPROTO_INET, LAST, add_queue, NULL},
-	[FEATURE_XT_QUEUE] = {"xt_NFQUEUE by nft_compat", "nft_compat xt_NFQUEUE", 0, NFPROTO_INET, LAST,
-		add_xt_queue, NULL},
+	[FEATURE_XT_QUEUE] = {"xt_NFQUEUE, through nft_compat", "nft_compat xt_NFQUEUE", 0, NFPROTO_INET,
+		LAST, add_xt_queue, NULL},
 	[FEATURE_LOG] = {"NFLOG", "nft_log nfnetlink_log", 0, NFPROTO_INET, LAST, add_log, NULL},
 };
 

@@ -16,7 +16,6 @@
 #include "admin_json.h"
 #include "clock.h"
 #include "explain.h"
-#include "smtp_text.h"
 
 /* What a client of the control socket may make grow. */
 #define HEADERS_MAX 8192
@@ -228,7 +227,7 @@ static void answer_inject(struct admin *admin, const struct route *route, struct
 	if (json_is_object(value))
 		code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, &err);
 	if (code >= 0)
-		code = injections_add(admin->setup.state->injections, &injection, &err);
+		code = injections_add(admin->setup.state->injections, &injection, clock_ms(), &err);
 	json_decref(value);
 	if (code >= 0)
 		answer_injections(admin, route, request);
@@ -241,7 +240,7 @@ struct explaining {
 	struct admin *admin;
 	struct evhttp_request *request;
 	struct resolver_question *question;
-	char address[512];
+	char address[EXPLAIN_ADDRESS_MAX];
 	bool has_from, has_to;
 	struct in6_addr from, to;
 };
@@ -293,15 +292,14 @@ static void answer_explain(struct admin *admin, const struct route *route, struc
 	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
 	explaining->has_from = from && explain_read_address(from, &explaining->from);
 	explaining->has_to = to && explain_read_address(to, &explaining->to);
-	bool bad = !address || !strchr(address, '@') ||
-		   smtp_text_charset(span_of(explaining->address)) == SMTP_CHARSET_BROKEN ||
-		   (from && !explaining->has_from) || (to && !explaining->has_to);
+	bool bad = !address || !explain_is_recipient(address) || (from && !explaining->has_from) ||
+		   (to && !explaining->has_to);
 	evhttp_clear_headers(&query);
 	if (bad) {
 		free(explaining);
-		reply_json(request,
-			json_pack("{s:s}", "error",
-				"say explain USER@DOMAIN, and an IP address behind --from and --to"));
+		reply_json(request, json_pack("{s:s}", "error",
+					    "say explain USER@DOMAIN, as in RCPT but without <>, and an IP "
+					    "address behind --from and --to"));
 		return;
 	}
 	struct span domain = span_of(strrchr(explaining->address, '@') + 1);

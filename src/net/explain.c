@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "conf_suggest.h"
+#include "forced.h"
 #include "reply_text.h"
+#include "smtp_text.h"
 
 static const char *const statuses[] = {
 	[MX_FOUND] = "found",
@@ -27,9 +29,34 @@ bool explain_read_address(const char *text, struct in6_addr *address)
 	return true;
 }
 
+/* `storage` keeps what the path's parts point to. */
+static bool read_recipient(const char *address, char *storage, size_t size, struct smtp_path *path)
+{
+	if ((size_t)snprintf(storage, size, "<%s>", address) >= size)
+		return false;
+	struct span rest = span_of(storage);
+	return smtp_text_path(&rest, path) == 0 && rest.len == 0 && path->domain.len > 0 &&
+	       smtp_text_charset(path->mailbox) != SMTP_CHARSET_BROKEN;
+}
+
+bool explain_is_recipient(const char *address)
+{
+	char storage[EXPLAIN_ADDRESS_MAX + 2];
+	struct smtp_path path;
+	return read_recipient(address, storage, sizeof(storage), &path);
+}
+
 static json_t *json_number(uint64_t n)
 {
 	return json_integer((json_int_t)n);
+}
+
+/* As sessions write their client's address. */
+static const char *address_text(const struct in6_addr *address, char text[INET6_ADDRSTRLEN])
+{
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		return inet_ntop(AF_INET, &address->s6_addr[12], text, INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
 }
 
 static json_t *address_json(const struct sockaddr_storage *address)
@@ -141,6 +168,36 @@ static json_t *limits_json(const struct provider *provider)
 	return list;
 }
 
+/* An outcome that the address itself asks for; NULL where it asks for none. */
+static json_t *asked_json(const struct policy *policy, const char *address)
+{
+	char storage[EXPLAIN_ADDRESS_MAX + 2];
+	struct smtp_path path;
+	struct forced forced;
+	if (!read_recipient(address, storage, sizeof(storage), &path) ||
+		!policy_asked(policy, &path, SMTP_PHASE_RCPT, &forced))
+		return NULL;
+	if (forced.accept)
+		return json_pack("{s:b}", "accept", 1);
+	return json_pack("{s:b,s:s,s:i,s:s%}", "accept", 0, "phase", provider_phase_name(forced.phase),
+		"code", (int)forced.reply.code, "enhanced", forced.reply.enhanced.data,
+		forced.reply.enhanced.len);
+}
+
+/* What comes before the odds. */
+static void add_precedence(json_t *all, const struct policy *policy, const struct policy_state *state,
+	struct span domain, const struct provider *provider, const struct in6_addr *from, uint64_t now_ms)
+{
+	char source[INET6_ADDRSTRLEN];
+	size_t injected = injections_for(state->injections, domain, provider ? provider->name : "",
+		from ? address_text(from, source) : NULL, now_ms);
+	json_t *asked = asked_json(policy, json_string_value(json_object_get(all, "address")));
+	if (injected > 0)
+		json_object_set_new(all, "injected", json_number(injected));
+	if (asked)
+		json_object_set_new(all, "asked", asked);
+}
+
 json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
 	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
 	uint64_t now_ms)
@@ -149,11 +206,14 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 	struct span domain = span_of(at ? at + 1 : address);
 	json_t *all = json_pack("{s:s,s:o}", "address", address, "dns", answer_json(answer));
 	if (!policy->providers) {
-		json_object_set_new(all, "mode", json_string("sink: every address is accepted"));
+		json_object_set_new(
+			all, "mode", json_string("sink: accepted, unless injected or asked otherwise"));
+		add_precedence(all, policy, state, domain, NULL, from, now_ms);
 		return all;
 	}
 	struct policy_mx mx = policy_mx_of(policy, domain, answer);
 	const struct provider *provider = mx.provider;
+	add_precedence(all, policy, state, domain, provider, from, now_ms);
 	char site[512] = "";
 	if (answer && answer->status == MX_FOUND)
 		mx_site_name(answer, site, sizeof(site));
@@ -165,6 +225,8 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 	json_object_set_new(all, "replies", replies_json(provider));
 	if (to && answer)
 		json_object_set_new(all, "served_at_destination", json_boolean(mx_has_address(answer, to)));
+	if (to && answer && policy->conf->answer.mx_mismatch == CONF_MX_MISMATCH_REJECT)
+		json_object_set_new(all, "mx_mismatch", json_string("reject"));
 	if (from) {
 		struct policy_standing standing;
 		policy_standing(policy, state, provider, from, now_ms, &standing);
@@ -216,8 +278,7 @@ static int check_provider(const struct provider_set *providers, const char *name
 	return err_set(err, -EINVAL, "provider \"%s\" is unknown; `mxmirage replies` lists them", name);
 }
 
-/* As sessions write their client's address. */
-static int read_source(const char *text, char *source, socklen_t size, struct err *err)
+static int read_source(const char *text, char source[INET6_ADDRSTRLEN], struct err *err)
 {
 	struct in6_addr address;
 	if (!text[0])
@@ -225,10 +286,7 @@ static int read_source(const char *text, char *source, socklen_t size, struct er
 	if (!explain_read_address(text, &address))
 		return err_set(
 			err, -EINVAL, "source \"%s\" is no IP address: say one, such as 192.0.2.11", text);
-	if (IN6_IS_ADDR_V4MAPPED(&address))
-		inet_ntop(AF_INET, &address.s6_addr[12], source, size);
-	else
-		inet_ntop(AF_INET6, &address, source, size);
+	address_text(&address, source);
 	return 0;
 }
 
@@ -254,6 +312,13 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
 		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
 			(long long)code);
+	const char *enhanced = text_of(value, "enhanced");
+	if (enhanced[0] && !reply_text_is_enhanced(enhanced))
+		return err_set(err, -EINVAL, "enhanced: say a code such as 4.7.1, or none");
+	if (enhanced[0] && code > 0 && enhanced[0] - '0' != code / 100)
+		return err_set(err, -EINVAL,
+			"code %lld and enhanced %.15s contradict: begin both with the same digit",
+			(long long)code, enhanced);
 	if (delay > 600000)
 		return err_set(err, -EINVAL, "delay of %lld s: say 600 s at most", (long long)delay / 1000);
 	if (delay < 0 || seconds < 0 || count < 0 || count > UINT32_MAX)
@@ -261,18 +326,12 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
-	const char *enhanced = text_of(value, "enhanced");
-	if (code != 0 && enhanced[0] &&
-		(!reply_text_is_enhanced(enhanced) || enhanced[0] != '0' + code / 100))
-		return err_set(err, -EINVAL,
-			"enhanced: say a code of the class of %lld, such as %lld.7.1, or none",
-			(long long)code, (long long)code / 100);
 	if (strlen(text_of(value, "domain")) >= sizeof(injection->domain))
 		return err_set(err, -EINVAL, "domain: longer than a domain can be");
 	if (strlen(text) >= sizeof(injection->text) || reply_text_check(text, err) < 0)
 		return err_prefix(err, -EINVAL, "text");
 	if (check_provider(providers, text_of(value, "provider"), err) < 0 ||
-		read_source(text_of(value, "source"), injection->source, sizeof(injection->source), err) < 0)
+		read_source(text_of(value, "source"), injection->source, err) < 0)
 		return -EINVAL;
 	snprintf(injection->domain, sizeof(injection->domain), "%s", text_of(value, "domain"));
 	snprintf(injection->provider, sizeof(injection->provider), "%s", text_of(value, "provider"));
@@ -310,8 +369,9 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 			(int)injection.count);
 		if (injection.until_ms)
 			json_object_set_new(one, "seconds_left",
-				json_number(injection.until_ms > now_ms ? (injection.until_ms - now_ms) / 1000
-									: 0));
+				json_number(injection.until_ms > now_ms
+						    ? (injection.until_ms - now_ms + 999) / 1000
+						    : 0));
 		json_array_append_new(list, one);
 	}
 	return json_pack("{s:o}", "injections", list);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "injection.h"
 #include "resolver.h"
 #include "session_internal.h"
 
@@ -101,10 +102,10 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 {
 	struct session_shared *shared = session->shared;
 	const struct smtp *smtp = &session->smtp;
-	/* Who accepts everything needs neither. */
-	bool smart = session->policy.policy->providers != NULL;
-	uint64_t now_ms = smart ? clock_ms() : 0;
-	const char *today = smart ? today_of(shared) : "";
+	/* Who accepts everything needs neither, unless something is injected. */
+	bool timed = session->policy.policy->providers || injections_any(session->policy.state->injections);
+	uint64_t now_ms = timed ? clock_ms() : 0;
+	const char *today = timed ? today_of(shared) : "";
 	if (smtp->phase == SMTP_PHASE_CONNECT)
 		fill_dialled(session);
 	struct session_transaction *transaction = session->transaction;

@@ -151,9 +151,10 @@ void lines_check(std::string_view text)
 
 /* What toml++ quotes of the file may hold anything; a terminal is shown nothing raw. */
 void error_set(struct err *err, int code, const char *file, const toml::source_position &at,
-	const char *reason, const char *divider, const char *remedy)
+	std::string_view reason, const char *divider, const char *remedy)
 {
-	err_set(err, code, "%s:%u:%u: %s%s%s", file, at.line, at.column, reason, divider, remedy);
+	err_set(err, code, "%s:%u:%u: %.*s%s%s", file, at.line, at.column, static_cast<int>(reason.size()),
+		reason.data(), divider, remedy);
 	for (char *p = err ? err->text : nullptr; p && *p; p++)
 		if (static_cast<unsigned char>(*p) < ' ' || *p == 0x7f)
 			*p = '?';
@@ -169,8 +170,10 @@ void parse_error_set(struct err *err, const char *file, const toml::parse_error 
 			remedy = row.remedy;
 	if (reason.substr(0, lead.size()) == lead)
 		reason.remove_prefix(lead.size());
-	error_set(err, -EINVAL, file, error.source().begin, reason.data(), remedy ? "; " : "",
-		remedy ? remedy : "");
+	/* Of a quoted key toml++ says a piece twice: provider."gogoogle". */
+	if (reason.find("redefine") != reason.npos && reason.find('"') != reason.npos)
+		reason = reason.substr(0, reason.find(" '"));
+	error_set(err, -EINVAL, file, error.source().begin, reason, remedy ? "; " : "", remedy ? remedy : "");
 }
 
 } // namespace

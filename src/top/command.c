@@ -23,16 +23,19 @@ static const struct command commands[] = {
 	{"prove", "", "send canaries by every path that this host has; where did each end?",
 		OPTION_CONF | OPTION_JSON, 0, 0, command_prove},
 	{"status", "", "what was diverted, answered and blocked", ASKS, 0, 0, command_status},
-	{"providers", "", "the counts by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
-	{"domains", "", "the counts by recipient domain", ASKS | OPTION_ROWS, 0, 0, command_table},
-	{"destinations", "", "the counts by original destination", ASKS | OPTION_ROWS, 0, 0, command_table},
-	{"sources", "", "the counts by source address", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"providers", "", "recipients counted by mailbox provider", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"domains", "", "recipients counted by their domain", ASKS | OPTION_ROWS, 0, 0, command_table},
+	{"destinations", "", "connections and messages by original destination", ASKS | OPTION_ROWS, 0, 0,
+		command_table},
+	{"sources", "", "connections and messages by source address", ASKS | OPTION_ROWS, 0, 0,
+		command_table},
 	{"reload", "", "load the configuration anew; a bad one changes nothing", ASKS, 0, 0, command_reload},
 	{"explain", "USER@DOMAIN", "why an address is answered as it is: MX, provider, odds, limits",
 		ASKS | OPTION_PEERS, 1, 1, command_explain},
 	{"inject", "[CODE [ENHANCED] [TEXT…]]", "set a temporary behaviour; without a code, list them",
 		ASKS | OPTION_INJECT, 0, 64, command_inject},
-	{"reset", "", "counters and injected behaviour to nothing", ASKS, 0, 0, command_reset},
+	{"reset", "", "counters, injected behaviour and what is held against senders to nothing", ASKS, 0, 0,
+		command_reset},
 	{"replies", "[PROVIDER]", "the replies that providers are known to give",
 		OPTION_CONF | OPTION_JSON | OPTION_RESPONSES, 0, 1, command_replies},
 	{"coverage", "SHAPING.toml...",
@@ -154,9 +157,10 @@ static void usage(FILE *to)
 			fprintf(to, "  %-*s%s", VERB_COLUMN, shown, fits ? "" : "\n");
 			fprintf(to, "%*s%s\n", fits ? 0 : VERB_COLUMN + 2, "", commands[i].summary);
 		}
-	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options.\n\nExit codes: 0 fine; 1 a checked "
+	fprintf(to, "\n`mxmirage VERB --help` lists a verb's options, `mxmirage --version` tells the "
+		    "version.\n\nExit codes: 0 fine; 1 a checked "
 		    "statement is false; 2 usage; 3 leak or not leak-proof;\n4 timed out; 69 daemon not "
-		    "reachable; 70 internal; 77 privilege missing; 78 configuration.\n");
+		    "reachable; 70 something else failed; 77 privilege missing;\n78 configuration.\n");
 }
 
 static void usage_of(const struct command *command, FILE *to)
@@ -291,7 +295,8 @@ static enum exit_code unknown_verb(const char *name)
 	fprintf(stderr, "mxmirage: unknown verb \"%s\"", name);
 	if (suggest.best)
 		fprintf(stderr, " (did you mean \"%s\"?)", suggest.best);
-	fprintf(stderr, "; `mxmirage --help` lists them\n");
+	fprintf(stderr, "; `mxmirage --help` lists them%s\n",
+		name[0] == '-' ? ", and options stand behind the verb" : "");
 	return EXIT_CODE_USAGE;
 }
 

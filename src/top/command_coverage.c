@@ -45,22 +45,35 @@ static const char *provider_of(const struct coverage_line *line)
 	return line ? line->provider->name : "";
 }
 
+/* Found where no current wording was: the provider says something else by now. */
+static bool is_old(const struct coverage_pattern *result)
+{
+	return result->verdict == COVERAGE_FIRES && strcmp(result->line->reply->wording, "old") == 0;
+}
+
 static int print_fires(const struct coverage *coverage, unsigned width)
 {
 	struct columns *table = columns_new(fire_columns, COUNT(fire_columns));
 	if (!table)
 		return -ENOMEM;
+	size_t old = 0;
 	for (size_t i = 0; i < coverage->pattern_count; i++) {
 		const struct coverage_pattern *result = &coverage->patterns[i];
 		bool fires = result->verdict == COVERAGE_FIRES;
-		char at[300], never[64];
+		char at[300], never[64], reply[1100];
 		place(result->pattern, at, sizeof(at));
 		snprintf(never, sizeof(never), "never: %s", coverage_verdict_name(result->verdict));
+		old += is_old(result);
+		snprintf(reply, sizeof(reply), "%s%s", is_old(result) ? "(old) " : "",
+			fires ? result->line->text : never);
 		const char *const cells[] = {at, result->block->name, result->pattern->regex,
-			fires ? provider_of(result->line) : "", fires ? result->line->text : never};
+			fires ? provider_of(result->line) : "", reply};
 		columns_add(table, cells);
 	}
 	int code = columns_print(table, stdout, 0, width);
+	if (old > 0)
+		printf("\n(old): fires on an earlier wording alone, which answer.wording = \"current\" "
+		       "leaves out\n");
 	columns_free(table);
 	return code;
 }

@@ -35,6 +35,27 @@ static void print_dns(const json_t *dns)
 		printf("\n");
 }
 
+/* As the configuration has it where it can: 100/min. */
+static void print_rate(uint64_t period_s)
+{
+	switch (period_s) {
+	case 1:
+		printf("/s");
+		break;
+	case 60:
+		printf("/min");
+		break;
+	case 3600:
+		printf("/h");
+		break;
+	case 86400:
+		printf("/d");
+		break;
+	default:
+		printf(" per %s", text_duration(period_s).chars);
+	}
+}
+
 static void print_limits(const json_t *limits)
 {
 	size_t i;
@@ -45,7 +66,7 @@ static void print_limits(const json_t *limits)
 		printf("%-10s %s = %s", i == 0 ? "limits" : "", string(one, "name"),
 			text_number((uint64_t)json_integer_value(json_object_get(one, "count"))).chars);
 		if (per)
-			printf(" per %s", text_duration((uint64_t)per).chars);
+			print_rate((uint64_t)per);
 		printf("\n");
 	}
 }
@@ -89,6 +110,35 @@ out:
 	columns_free(table);
 }
 
+/* What comes before the odds. */
+static void print_precedence(const json_t *answer)
+{
+	const json_t *asked = json_object_get(answer, "asked");
+	json_int_t injected = json_integer_value(json_object_get(answer, "injected"));
+	if (injected > 0)
+		printf("injected   %lld, before all else: `mxmirage inject` lists what\n", injected);
+	if (asked && json_is_true(json_object_get(asked, "accept")))
+		printf("asks for   acceptance, whatever the odds (answer.forced)\n");
+	else if (asked)
+		printf("asks for   %lld%s%s at %s, whatever the odds (answer.forced)\n",
+			json_integer_value(json_object_get(asked, "code")),
+			string(asked, "enhanced")[0] ? " " : "", string(asked, "enhanced"),
+			string(asked, "phase"));
+}
+
+static void print_destination(const json_t *answer)
+{
+	const json_t *served = json_object_get(answer, "served_at_destination");
+	if (!served)
+		return;
+	printf("dials      %s\n",
+		json_is_true(served) ? "one of the domain's MX hosts"
+		: string(answer, "mx_mismatch")[0]
+			? "none of the domain's MX hosts: refused as a relay attempt, if the host "
+			  "is known to be another provider's (answer.mx_mismatch)"
+			: "none of the domain's MX hosts");
+}
+
 static void print(const json_t *answer)
 {
 	const json_t *provider = json_object_get(answer, "provider"),
@@ -96,17 +146,16 @@ static void print(const json_t *answer)
 	printf("address    %s\n", string(answer, "address"));
 	if (string(answer, "mode")[0]) {
 		printf("mode       %s\n", string(answer, "mode"));
+		print_precedence(answer);
 		return;
 	}
+	print_precedence(answer);
 	print_dns(json_object_get(answer, "dns"));
 	printf("provider   %s: %s (%s:%lld)\n", string(provider, "name"), string(provider, "why"),
 		string(provider, "file"), json_integer_value(json_object_get(provider, "line")));
 	if (string(answer, "site")[0])
 		printf("site       %s\n", string(answer, "site"));
-	if (json_object_get(answer, "served_at_destination"))
-		printf("destination %s\n", json_is_true(json_object_get(answer, "served_at_destination"))
-						   ? "is one of the domain's MX hosts"
-						   : "is none of the domain's MX hosts");
+	print_destination(answer);
 	printf("odds       %.2f %% bounce, %.2f %% defer\n",
 		json_real_value(json_object_get(answer, "bounce_percent")),
 		json_real_value(json_object_get(answer, "defer_percent")));

@@ -7,10 +7,16 @@
 #include "reply_text.h"
 #include "text.h"
 
-static void put_text(json_t *body, const char *key, const char *text)
+/* Left out where it is NULL; false after having said that it is none. */
+static bool put_text(json_t *body, const char *key, const char *text)
 {
-	if (text)
-		json_object_set_new(body, key, json_string(text));
+	if (!text)
+		return true;
+	/* A filter that a script's unset variable left empty would be none at all. */
+	if (text[0] && json_object_set_new(body, key, json_string(text)) == 0)
+		return true;
+	fprintf(stderr, "mxmirage: inject: %s is empty or no UTF-8: leave it out, or write one\n", key);
+	return false;
 }
 
 /* A time as "90s"; false after having said what is wrong with it. */
@@ -24,7 +30,8 @@ static bool put_time(json_t *body, const char *key, const char *option, const ch
 		fprintf(stderr, "mxmirage: %s %s: %s\n", option, text, err.text);
 		return false;
 	}
-	json_object_set_new(body, key, json_integer((json_int_t)(ms / unit_ms)));
+	/* Not 0, which is for ever. */
+	json_object_set_new(body, key, json_integer((json_int_t)((ms + unit_ms - 1) / unit_ms)));
 	return true;
 }
 
@@ -44,18 +51,17 @@ static bool put_number(json_t *body, const char *key, const char *shown, const c
 }
 
 /* What follows the code: [ENHANCED] [TEXT…] */
-static void put_reply(json_t *body, int argc, char **argv)
+static bool put_reply(json_t *body, int argc, char **argv)
 {
 	char text[512] = "";
 	int at = 1;
-	if (at < argc && reply_text_is_enhanced(argv[at]))
-		put_text(body, "enhanced", argv[at++]);
+	if (at < argc && reply_text_is_enhanced(argv[at]) && !put_text(body, "enhanced", argv[at++]))
+		return false;
 	for (; at < argc; at++) {
 		size_t used = strlen(text);
 		snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", argv[at]);
 	}
-	if (text[0])
-		put_text(body, "text", text);
+	return !text[0] || put_text(body, "text", text);
 }
 
 static void print(const json_t *answer)
@@ -91,10 +97,14 @@ static void print(const json_t *answer)
 			   delay = json_integer_value(json_object_get(one, "delay_ms"));
 		printf("%2zu  %s", i + 1, safe);
 		if (delay)
-			printf(", after %lld ms", delay);
+			printf(delay % 1000 ? ", after %lld ms" : ", after %lld s",
+				delay % 1000 ? delay : delay / 1000);
 		printf(count ? "; used %lld of %lld" : "; used %lld times", used, count);
-		if (json_object_get(one, "seconds_left"))
-			printf("; %lld s left", json_integer_value(json_object_get(one, "seconds_left")));
+		const json_t *left = json_object_get(one, "seconds_left");
+		if ((count && used >= count) || (left && json_integer_value(left) == 0))
+			printf("; over");
+		else if (left)
+			printf("; %s left", text_duration((uint64_t)json_integer_value(left)).chars);
 		printf("\n");
 	}
 }
@@ -106,17 +116,15 @@ enum exit_code command_inject(const struct command *command, const struct option
 	bool set = options->argc > 0 || options->delay || options->action;
 	bool narrowed = options->domain || options->provider || options->source || options->phase ||
 			options->count || options->duration;
-	put_text(body, "domain", options->domain);
-	put_text(body, "provider", options->provider);
-	put_text(body, "source", options->source);
-	put_text(body, "phase", options->phase);
-	put_text(body, "action", options->action);
-	put_reply(body, options->argc, options->argv);
-	if (narrowed && !set)
+	bool good =
+		put_text(body, "domain", options->domain) && put_text(body, "provider", options->provider) &&
+		put_text(body, "source", options->source) && put_text(body, "phase", options->phase) &&
+		put_text(body, "action", options->action) && put_reply(body, options->argc, options->argv);
+	if (good && narrowed && !set)
 		fprintf(stderr,
 			"mxmirage: inject: the reply's CODE is missing, as in `mxmirage inject --domain "
 			"gmail.com --count 3 421 4.7.28 Slow down`; only --delay and --action do without\n");
-	if ((narrowed && !set) ||
+	if (!good || (narrowed && !set) ||
 		!put_number(body, "code", "the code", options->argc > 0 ? options->argv[0] : NULL) ||
 		!put_number(body, "count", "--count", options->count) ||
 		!put_time(body, "seconds", "--for", options->duration, 1000) ||
@@ -137,7 +145,7 @@ enum exit_code command_inject(const struct command *command, const struct option
 static void print_reset(const json_t *answer)
 {
 	(void)answer;
-	printf("counters and injected behaviour are back to nothing\n");
+	printf("counters, injected behaviour and what was held against senders are back to nothing\n");
 }
 
 enum exit_code command_reset(const struct command *command, const struct options *options)

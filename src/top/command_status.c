@@ -37,12 +37,21 @@ static const struct {
 } oddities[] = {
 	{"messages", "aborted", "aborted", "connection lost before the end of data"},
 	{"messages", "limited", "limited",
-		"replies for a limit that a sender passed: `mxmirage explain` lists them"},
+		"replies for a limit that a sender passed: `mxmirage explain` lists them, `reset` forgives"},
 	{"recipients", "mx_mismatch", "not served",
 		"recipients refused: no MX of theirs is where the connection went (answer.mx_mismatch)"},
 	{"dns", "failed", "no DNS", "questions without an answer: provider default spoke"},
 	{"connections", "timed_out", "timed out", "connections closed: their sender was silent for too long"},
+	{"connections", "accept_pauses", "held back",
+		"times that connections had to wait for descriptors: the log says how to raise the limit"},
+	{"connections", "faults", "faults", "replies broken or withheld on purpose: `fault` in a profile"},
 };
+
+/* Beside what systemd holds no static wall stands. */
+static bool owned_by_systemd(const json_t *status)
+{
+	return yes(status, "guard", "owner") && !yes(status, "guard", "static");
+}
 
 static const char *guard_words(const json_t *status)
 {
@@ -54,7 +63,7 @@ static const char *guard_words(const json_t *status)
 			       : "NOT ARMED: port 25 is open";
 	if (!yes(status, "guard", "owner"))
 		return "armed, but nobody owns the rules: root tools can remove them";
-	if (!yes(status, "guard", "static"))
+	if (owned_by_systemd(status))
 		return "armed; systemd owns the rules: nobody can remove them, whether or not mxmirage lives";
 	return "armed; the rules are ours alone, and block port 25 when mxmirage is killed";
 }
@@ -68,8 +77,9 @@ static void print(const json_t *status)
 		text_time(since).chars, json_string_value(json_object_get(status, "mode")));
 	printf("guard        %s\n", guard_words(status));
 	if (yes(status, "guard", "armed"))
-		printf("             on %s devices; `mxmirage guard disarm` opens port 25 again\n",
-			text_number(number(status, "guard", "device_count")).chars);
+		printf("             devices guarded: %s; to open port 25%s `mxmirage guard disarm`\n",
+			text_number(number(status, "guard", "device_count")).chars,
+			owned_by_systemd(status) ? ":" : " stop mxmirage, then");
 	uint64_t repairs = number(status, "guard", "repairs");
 	if (repairs > 0)
 		printf("             the rules were found changed and put right %s times: see the log\n",

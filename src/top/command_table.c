@@ -3,15 +3,28 @@
 #include <string.h>
 
 #include "client.h"
+#include "columns.h"
 #include "text.h"
 
 static const char *const columns[] = {"connections", "accepted", "tempfail", "permfail"};
 
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/* Of a name: what a terminal leaves beside the numbers, if the longest needs as much. */
+static size_t width_of(size_t longest, bool connections)
+{
+	const size_t numbers = (COLUMNS - !connections) * 14 + 12, least = 16;
+	size_t terminal = columns_of_terminal();
+	size_t room = terminal > numbers + least ? terminal - numbers : least;
+	return terminal > 0 && longest > room ? room : longest;
+}
+
 static void print_row(const char *name, size_t width, const json_t *row, bool connections)
 {
-	printf("%-*s", (int)width, name);
+	if (strlen(name) > width)
+		printf("%.*s…", (int)width - 1, name);
+	else
+		printf("%-*s", (int)width, name);
 	for (size_t i = connections ? 0 : 1; i < COLUMNS; i++)
 		printf(" %13s",
 			text_number((uint64_t)json_integer_value(json_object_get(row, columns[i]))).chars);
@@ -45,6 +58,7 @@ static void print(const json_t *rows, const json_t *other, const char *title, un
 		width = strlen(name) > width ? strlen(name) : width;
 	}
 	bool connections = strcmp(title, "domains") != 0 && strcmp(title, "providers") != 0;
+	width = width_of(width, connections);
 	printf("%-*s", (int)width, title);
 	for (size_t i = connections ? 0 : 1; i < COLUMNS; i++)
 		printf(" %13s", columns[i]);

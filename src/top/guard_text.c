@@ -12,7 +12,8 @@ void guard_text_state(FILE *to, const struct guard_state *state)
 			state->armed ? "static wall beside it, which stands when the owner is gone"
 				     : "armed with the static wall, nothing is diverted");
 	if (state->armed || state->walled)
-		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it\n");
+		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it%s\n",
+			state->owner && state->walled ? ", once the owner is stopped" : "");
 	else
 		fprintf(to, "not armed: port 25 is open; `mxmirage guard arm` closes it\n");
 }

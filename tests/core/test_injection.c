@@ -43,6 +43,11 @@ static const struct {
 	{"yahoo.com", "google", "198.51.100.7", SMTP_PHASE_RCPT, false},
 };
 
+static size_t count_for(const struct injections *injections, uint64_t now_ms)
+{
+	return injections_for(injections, span_of("gmail.com"), "google", "198.51.100.7", now_ms);
+}
+
 START_TEST(filters_choose)
 {
 	struct err err;
@@ -52,10 +57,12 @@ START_TEST(filters_choose)
 	snprintf(injection.provider, sizeof(injection.provider), "%s", filters[_i].provider);
 	snprintf(injection.source, sizeof(injection.source), "%s", filters[_i].source);
 	ck_assert(!injections_any(injections));
-	ck_assert_int_eq(injections_add(injections, &injection, &err), 0);
+	ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), 0);
 	ck_assert(injections_any(injections));
 	/* The caller's is copied, with its texts. */
 	memset(&injection, 'x', sizeof(injection));
+	if (filters[_i].phase == SMTP_PHASE_RCPT)
+		ck_assert_uint_eq(count_for(injections, 1000), filters[_i].fits);
 	const struct injection *found = injections_match(
 		injections, SMTP_PHASE_RCPT, span_of("GMail.com"), "google", "198.51.100.7", 1000);
 	ck_assert_int_eq(found != NULL, filters[_i].fits);
@@ -83,10 +90,13 @@ START_TEST(ends_by_count_and_time)
 	uint32_t used;
 	counted.count = 3;
 	timed.until_ms = 2000;
-	injections_add(injections, &counted, &err);
-	injections_add(injections, &timed, &err);
+	injections_add(injections, &counted, 1000, &err);
+	injections_add(injections, &timed, 1000, &err);
+	ck_assert_uint_eq(count_for(injections, 1999), 2);
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(match(injections, 1000)->text, "counted");
+	ck_assert_uint_eq(count_for(injections, 1999), 1);
+	ck_assert_uint_eq(count_for(injections, 2000), 0);
 	/* The first that fits and has not ended. */
 	ck_assert_str_eq(match(injections, 1999)->text, "timed");
 	ck_assert_ptr_null(match(injections, 2000));
@@ -99,7 +109,7 @@ START_TEST(ends_by_count_and_time)
 	ck_assert(!injections_any(injections));
 	ck_assert_ptr_null(match(injections, 1000));
 	/* A new one in the place of an old one begins at 0. */
-	injections_add(injections, &counted, &err);
+	injections_add(injections, &counted, 1000, &err);
 	for (int i = 0; i < 3; i++)
 		ck_assert_ptr_nonnull(match(injections, 1000));
 	ck_assert_ptr_null(match(injections, 1000));
@@ -113,11 +123,41 @@ START_TEST(too_many_are_refused)
 	struct injections *injections = injections_new();
 	const struct injection injection = injection_of(SMTP_PHASE_RCPT, 421, "one of many");
 	for (int i = 0; i < INJECTIONS_MAX; i++)
-		ck_assert_int_eq(injections_add(injections, &injection, &err), i);
-	ck_assert_int_eq(injections_add(injections, &injection, &err), -ENOSPC);
+		ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), i);
+	ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), -ENOSPC);
 	ck_assert_ptr_nonnull(strstr(err.text, "mxmirage reset"));
 	injections_reset(injections);
-	ck_assert_int_eq(injections_add(injections, &injection, &err), 0);
+	ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), 0);
+	injections_free(injections);
+}
+END_TEST
+
+/* The 3rd by its count at 2000, the 5th by its time at 3000. */
+START_TEST(ended_ones_make_room)
+{
+	struct err err = {""};
+	struct injections *injections = injections_new();
+	const struct injection next = injection_of(SMTP_PHASE_MAIL, 450, "next");
+	for (int i = 0; i < INJECTIONS_MAX; i++) {
+		struct injection injection =
+			injection_of(i == 2 ? SMTP_PHASE_RCPT : SMTP_PHASE_DATA, 421, "one");
+		injection.count = i == 2 ? 2 : 0;
+		injection.until_ms = i == 4 ? 3000 : 0;
+		ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), i);
+	}
+	ck_assert_ptr_nonnull(match(injections, 1500));
+	ck_assert_ptr_nonnull(match(injections, 2000));
+	ck_assert_ptr_null(match(injections, 2000));
+	/* A worker may still be reading them. */
+	ck_assert_int_eq(injections_add(injections, &next, 11999, &err), -ENOSPC);
+	ck_assert_int_eq(injections_add(injections, &next, 12000, &err), 2);
+	ck_assert_int_eq(injections_add(injections, &next, 12999, &err), -ENOSPC);
+	ck_assert_int_eq(injections_add(injections, &next, 13000, &err), 4);
+	ck_assert_int_eq(injections_add(injections, &next, 99999, &err), -ENOSPC);
+	const struct injection *found = injections_match(
+		injections, SMTP_PHASE_MAIL, span_of("gmail.com"), "google", "198.51.100.7", 13000);
+	ck_assert_ptr_nonnull(found);
+	ck_assert_str_eq(found->reply.text, "next");
 	injections_free(injections);
 }
 END_TEST
@@ -142,7 +182,7 @@ START_TEST(a_count_is_shared_by_all_workers)
 	pthread_t threads[THREADS];
 	uintptr_t all = 0;
 	injection.count = LOOKS;
-	injections_add(injections, &injection, &err);
+	injections_add(injections, &injection, 1000, &err);
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, count_matches, injections), 0);
 	for (int i = 0; i < THREADS; i++) {
@@ -194,7 +234,7 @@ START_TEST(each_phase_can_be_injected)
 	struct injection injection = injection_of((enum smtp_phase)_i, 450, "for {rcpt} by {from} from {ip}");
 	injection.count = 1;
 	injection.delay_ms = 70;
-	injections_add(state.injections, &injection, &err);
+	injections_add(state.injections, &injection, 1000, &err);
 	for (int pass = 0; pass < 2; pass++) {
 		struct dialogue d;
 		dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
@@ -234,7 +274,7 @@ START_TEST(each_action_can_be_injected)
 	struct dialogue d;
 	struct injection injection = injection_of(SMTP_PHASE_MAIL, 450, "acted");
 	injection.reply.action = actions[_i].action;
-	injections_add(state.injections, &injection, &err);
+	injections_add(state.injections, &injection, 1000, &err);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
 	dialogue_greet(&d);
 	ck_assert_str_eq(say(&d, "MAIL FROM:<a@x.test>\r\n"), actions[_i].seen);
@@ -250,7 +290,7 @@ START_TEST(only_a_delay)
 	struct injection injection = injection_of(SMTP_PHASE_RCPT, 0, "");
 	injection.delay_ms = 1500;
 	snprintf(injection.domain, sizeof(injection.domain), "calm.test");
-	injections_add(state.injections, &injection, &err);
+	injections_add(state.injections, &injection, 1000, &err);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
 	dialogue_greet(&d);
 	say(&d, "MAIL FROM:<a@x.test>\r\n");
@@ -269,8 +309,8 @@ START_TEST(comes_before_all_else)
 	struct injection at_connect = injection_of(SMTP_PHASE_CONNECT, 450, "busy");
 	struct injection at_rcpt = injection_of(SMTP_PHASE_RCPT, 450, "not even so");
 	snprintf(at_connect.provider, sizeof(at_connect.provider), "broken");
-	injections_add(state.injections, &at_connect, &err);
-	injections_add(state.injections, &at_rcpt, &err);
+	injections_add(state.injections, &at_connect, 1000, &err);
+	injections_add(state.injections, &at_rcpt, 1000, &err);
 	dialogue_init(&d, policy, &state, "198.51.100.7", &clock_ms);
 	d.session.dialled = provider_by_domain(policy->providers, span_of("broken.test"));
 	ck_assert_str_eq(dialogue_begin(&d), "450 4.7.28 busy\n");
@@ -312,7 +352,7 @@ START_TEST(filling_a_slot_again_takes_the_text_from_nobody)
 	ck_assert_int_eq(pthread_create(&thread, NULL, look, &onlooker), 0);
 	for (int i = 0; i < 1000000; i++) {
 		injections_reset(onlooker.injections);
-		ck_assert_int_ge(injections_add(onlooker.injections, &injection, &err), 0);
+		ck_assert_int_ge(injections_add(onlooker.injections, &injection, 1000, &err), 0);
 	}
 	onlooker.stop = true;
 	pthread_join(thread, NULL);
@@ -328,6 +368,7 @@ int main(void)
 	tcase_add_loop_test(alone, filters_choose, 0, sizeof(filters) / sizeof(filters[0]));
 	tcase_add_test(alone, ends_by_count_and_time);
 	tcase_add_test(alone, too_many_are_refused);
+	tcase_add_test(alone, ended_ones_make_room);
 	tcase_add_test(alone, a_count_is_shared_by_all_workers);
 	tcase_add_test(alone, filling_a_slot_again_takes_the_text_from_nobody);
 	tcase_set_timeout(alone, 60);

@@ -59,6 +59,7 @@ class DescriptorsTest(unittest.TestCase):
         """It is full, says so, takes no time for it, and answers those who ask."""
         responder = self.mxmirage.responder()
         wait_until(lambda: self.mxmirage.status()["connections"]["accept_pauses"] > 0, 20, "a pause of accept()")
+        self.assertRegex(self.mxmirage.command("status").stdout, r"(?m)^held back +[1-9][0-9,]*  .*descriptors")
         opened = self.open()
         self.assertGreater(opened, 0.9 * limit)
         self.assertLess(opened, min(limit, connections))

@@ -257,6 +257,8 @@ class DivertTest(unittest.TestCase):
         for line, says in (("--concurrency none", "--concurrency none: a whole number"),
                            ("--target nowhere", "HOST:PORT is wanted"),
                            ("--source eth0", "an IP address is wanted"),
+                           ("--target 127.0.0.1:65561", "a port from 1 to 65535"),
+                           ("--cpu-of 2147483647", "no such process"),
                            ("--body-file /nonexistent", "No such file")):
             done = gen(self.lab, line)
             self.assertEqual(done.returncode, 2, done.stderr)
@@ -380,8 +382,11 @@ class HttpTest(unittest.TestCase):
         self.assertIn("503 not now", result["said"])
 
     def test_nobody_listens(self) -> None:
-        result = gen_json(self.lab, "--http --target http://127.0.0.1:9 --concurrency 2 --duration 20")
-        self.assertEqual((result["exit"], result["end"], result["sent"]), (1, "stopped", 0), result)
+        for target, said in (("http://127.0.0.1:9", "http://127.0.0.1:9"), ("127.0.0.1:2025", "127.0.0.1:2025"),
+                             ("", "http://127.0.0.1:8000")):
+            result = gen_json(self.lab, f"--http --concurrency 2 --duration 20 {target and f'--target {target}'}")
+            self.assertEqual((result["exit"], result["end"], result["sent"]), (1, "stopped", 0), result)
+            self.assertIn(f"not one message was sent to {said};", result["said"])
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ to relay, what is injected, reset and reloaded."""
 from __future__ import annotations
 
 import ipaddress
+import pty
 import re
 import smtplib
+import subprocess
+import termios
 import time
 import unittest
 from collections import Counter
@@ -159,6 +162,7 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(explained["site"], "(alt1|alt2|alt3|alt4)?.aspmx.l.google.com")
         self.assertEqual((explained["defer_percent"], explained["bounce_percent"]), (12.5, 0.25))
         self.assertIn({"name": "max_message_rate", "count": 7, "per_s": 60}, explained["limits"])
+        self.assertRegex(self.verb("explain", f"user@{domain.name}"), "(?m) max_message_rate = 7/min$")
         drawn = {"defer": 0.0, "bounce": 0.0}
         for reply in explained["replies"]:
             self.assertRegex(reply["file"], r"google\.toml$")
@@ -185,13 +189,78 @@ class VerbsTest(unittest.TestCase):
         self.assertRegex(shown, r"550 5\.1\.1 .* \S+google\.toml:\d+")
 
     def test_explain_refuses_nonsense(self) -> None:
-        for argv in (["nobody"], ["user@gmail.com", "--from", "gmail.com"], ["user@gmail.com", "--to", "1.2.3"]):
+        for argv in (["nobody"], ["user@gmail.com", "--from", "gmail.com"], ["user@gmail.com", "--to", "1.2.3"],
+                     ["user@"], ["@gmail.com"], ["<user@gmail.com>"], ["user@gmail..com"], ["a user@gmail.com"]):
             with self.subTest(argv):
                 done = self.mxmirage.command("explain", *argv)
                 self.assertEqual(done.returncode, 2)
                 self.assertIn("explain USER@DOMAIN", done.stderr)
 
+    def test_explain_says_what_comes_before_the_odds(self) -> None:
+        self.assertNotRegex(self.verb("explain", "user@gmail.com"), "(?m)^(asks for|injected)")
+        self.assertRegex(self.verb("explain", "tempfail@gmail.com"), r"(?m)^asks for +451 4\.7\.1 at rcpt")
+        self.assertRegex(self.verb("explain", "552-5.2.2-end_of_data@gmail.com"),
+                         r"(?m)^asks for +552 5\.2\.2 at end_of_data")
+        self.assertRegex(self.verb("explain", "success@gmail.com"), "(?m)^asks for +acceptance")
+        self.verb("inject", "--domain", "gmail.com", "--count", "1", "--source", SOURCES_V4[0], "421", "Slow down")
+        for argv, injected in ((["user@gmail.com"], 1), (["user@gmail.com", "--from", SOURCES_V4[0]], 1),
+                               (["user@gmail.com", "--from", SOURCES_V4[1]], None), (["user@qq.com"], None)):
+            self.assertEqual(self.mxmirage.json("explain", *argv).get("injected"), injected, argv)
+        self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[0]).code, 421)
+        self.assertNotIn("injected", self.mxmirage.json("explain", "user@gmail.com"), "it is used up")
+
+    def test_explain_says_what_a_relay_attempt_comes_to(self) -> None:
+        argv = "explain", f"user@{smart.TENANT}", "--to", GMAIL[0]
+        self.assertRegex(self.verb(*argv), "none of the domain's MX hosts: refused as a relay attempt")
+        self.configure(f'mx_mismatch = "accept"\n{CALM}')
+        self.assertRegex(self.verb(*argv), "(?m)none of the domain's MX hosts$")
+
+    # Status.
+
+    def test_the_way_to_open_is_one_that_works(self) -> None:
+        """While this daemon owns the rules, `guard disarm` is refused: it is to be stopped first."""
+        self.assertRegex(self.verb("status"), "devices guarded: 2; to open port 25 stop mxmirage, then `mxmirage guard")
+        self.assertRegex(self.verb("guard", "status"), "`mxmirage guard disarm` opens it, once the owner is stopped")
+        refused = self.mxmirage.command("guard", "disarm")
+        self.assertEqual(refused.returncode, 70)
+        self.assertRegex(refused.stderr, f"{self.mxmirage.process.pid}, .*: stop that one first")
+        self.assertTrue(self.mxmirage.status()["guard"]["static"], "not even the wall is gone")
+
+    # Tables.
+
+    def in_terminal(self, columns: int, *argv: str) -> list[str]:
+        """The lines that a verb shows in a window so wide."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (40, columns))
+        with open(its, "wb"), open(ours, "rb", buffering=0) as shown:
+            subprocess.run([self.mxmirage.binary, *argv, "--socket", self.mxmirage.socket], stdout=its, timeout=30,
+                           stdin=subprocess.DEVNULL, check=True)
+            return shown.read(65536).decode().splitlines()
+
+    def test_a_long_name_leaves_the_numbers_in_the_window(self) -> None:
+        long = ".".join(["a" * 60] * 4)
+        self.assertEqual([self.deliver(f"user@{domain}").code for domain in (f"{long}.example", "gmail.com")], [250] * 2)
+        lines = self.in_terminal(80, "domains")
+        self.assertEqual({len(line) for line in lines}, {80}, lines)
+        self.assertRegex("\n".join(lines), r"(?m)^a{20,}… +1 +0 +0 ")
+        self.assertIn(f"{long}.example ", self.verb("domains"), "in full where nobody watches")
+
     # Inject and reset.
+
+    def test_inject_into_a_sink(self) -> None:
+        """What accepts everything keeps to what is injected, and explain says so."""
+        self.mxmirage.configure(mode="sink")
+        self.verb("reload")
+        self.assertRegex(self.verb("explain", "permfail@gmail.com"), r"(?m)^asks for +550 5\.7\.1 at rcpt")
+        self.verb("inject", "--domain", "gmail.com", "--for", "3s", "--count", "2", "450", "4.2.1", "Not now, {rcpt}")
+        self.assertRegex(self.verb("explain", "user@gmail.com"), "(?m)^injected +1,")
+        replies = [self.deliver(f"user{n}@{domain}") for n, domain in
+                   enumerate(("gmail.com", "qq.com", "gmail.com", "gmail.com"))]
+        self.assertEqual(replies[0], Reply(450, "4.2.1 Not now, user0@gmail.com"))
+        self.assertEqual([r.code for r in replies], [450, 250, 450, 250])
+        self.verb("inject", "--phase", "connect", "--count", "1", "554", "Closed")
+        self.assertEqual([self.deliver("user@qq.com").code for _ in range(2)], [554, 250])
+        self.assertEqual(self.mxmirage.status()["messages"]["tempfail"], 2)
 
     def test_inject_the_next_three(self) -> None:
         self.verb("inject", "--domain", "gmail.com", "--count", "3", "421", "4.7.28", "Slow down, {ip}")
@@ -203,7 +272,7 @@ class VerbsTest(unittest.TestCase):
         one, = self.mxmirage.json("inject")["injections"]
         self.assertEqual({k: one[k] for k in ("domain", "phase", "code", "enhanced", "count", "used")}, {
             "domain": "gmail.com", "phase": "rcpt", "code": 421, "enhanced": "4.7.28", "count": 3, "used": 3})
-        self.assertRegex(self.verb("inject"), r"gmail\.com.* 421 4\.7\.28 Slow down.*used 3 of 3")
+        self.assertRegex(self.verb("inject"), r"gmail\.com.* 421 4\.7\.28 Slow down.*used 3 of 3; over")
         gmail = self.mxmirage.domains()["gmail.com"]
         self.assertEqual((gmail["accepted"], gmail["tempfail"], gmail["permfail"]), (3, 3, 0))
 
@@ -267,7 +336,14 @@ class VerbsTest(unittest.TestCase):
         self.verb("inject", "--source", SOURCES_V4[2], "--for", "2s", "450", "4.2.0", "Later")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[1]).code, 250, "another sender")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[2]), Reply(450, "4.2.0 Later"))
+        self.assertRegex(self.verb("inject"), "used 1 times; [12] s left")
         wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 10, "its end")
+        self.assertRegex(self.verb("inject"), r"times; over\n")
+
+    def test_inject_for_less_than_a_second(self) -> None:
+        """Which is not for ever."""
+        self.verb("inject", "--for", "100ms", "450", "4.2.0", "Later")
+        wait_until(lambda: self.deliver("user@gmail.com").code == 250, 10, "its end")
 
     def test_inject_refuses_nonsense(self) -> None:
         for argv, remedy in ((["250"], "400 to 599"), (["--phase", "banner", "421"], "connect"),
@@ -277,6 +353,9 @@ class VerbsTest(unittest.TestCase):
                              (["--count", "few", "421"], "--count"),
                              (["--domain", "gmail.com"], "CODE"),
                              (["421x"], "no number"),
+                             (["--domain", "", "421"], "domain is empty"),
+                             (["--source", "", "--delay", "5s"], "source is empty"),
+                             (["421", "5.7.1", "No"], "contradict"),
                              (["--phase", "mail", "--domain", "a.b", "421"], "rcpt"),
                              (["421", "4.7.1", "{addr}"], "{")):
             with self.subTest(argv):

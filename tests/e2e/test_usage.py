@@ -42,6 +42,7 @@ class UsageTest(unittest.TestCase):
     def test_what_is_wrong_is_named(self) -> None:
         self.refused(USAGE, 'unknown verb "statsu" .did you mean "status"', "statsu")
         self.refused(USAGE, 'unknown verb "responder"', "help", "responder")
+        self.refused(USAGE, 'unknown verb "-c"; .* options stand behind the verb', "-c", "/dev/null", "status")
         self.refused(USAGE, "mxmirage status: unrecognized option '--jsn'", "status", "--jsn")
         self.refused(USAGE, 'mxmirage status: "more" is one argument too many', "status", "more")
         self.refused(USAGE, "mxmirage explain: USER@DOMAIN is missing", "explain")
@@ -57,6 +58,18 @@ class UsageTest(unittest.TestCase):
         for verb in ("status", "reload", "check", "replies"):
             self.refused(CONFIGURATION, f"{re.escape(missing)}: No such file", verb, "-c", missing)
         self.refused(UNREACHABLE, "no daemon answers at", "sources", "--socket", str(directory / "none.sock"))
+
+    def test_coverage_tells_an_old_wording(self) -> None:
+        """A pattern that only what the provider said earlier sets off is of no use any more."""
+        directory = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-")))
+        file = directory / "shaping.toml"
+        rule = '[["gmail.com".automation]]\nregex = "{} has detected an unusual rate"\n'
+        file.write_text(rule.format("Gmail"))
+        self.assertNotIn("(old)", self.run_verb("coverage", str(file)).stdout)
+        file.write_text(rule.format("Our system"))
+        shown = self.run_verb("coverage", str(file)).stdout
+        self.assertRegex(shown, r"google +\(old\) 421 4\.7\.28")
+        self.assertRegex(shown, r"(?m)^\(old\): .*answer\.wording")
 
     def test_replies_are_as_configured(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-")))

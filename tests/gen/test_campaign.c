@@ -56,6 +56,8 @@ static const struct {
 	{":25", NULL, "HOST:PORT is wanted"},
 	{"192.0.2.1:", NULL, "HOST:PORT is wanted"},
 	{"192.0.2.1:smtp", NULL, "--target 192.0.2.1:smtp: "},
+	{"192.0.2.1:65561", NULL, "--target 192.0.2.1:65561: a port from 1 to 65535 is wanted"},
+	{"192.0.2.1:0", NULL, "--target 192.0.2.1:0: a port"},
 	{"192.0.2.1:25", "eth0", "--source eth0: an IP address is wanted"},
 	{"192.0.2.1:25", "2001:db8::1", "none is of the same family"},
 };

@@ -36,6 +36,14 @@ START_TEST(defaults_are_traffic_gens)
 {
 	struct gen_options options = good("");
 	ck_assert_str_eq(options.target, "127.0.0.1:2025");
+	gen_options_done(&options);
+	options = good("--http");
+	ck_assert_str_eq(options.target, "http://127.0.0.1:8000");
+	gen_options_done(&options);
+	options = good("--http --target 127.0.0.1:2025");
+	ck_assert_str_eq(options.target, "127.0.0.1:2025");
+	gen_options_done(&options);
+	options = good("");
 	ck_assert_uint_eq(options.duration_ms, 60000);
 	ck_assert_uint_eq(options.body_size, 1024);
 	ck_assert_uint_eq(options.message_count, 0);

@@ -61,6 +61,27 @@ START_TEST(a_run_is_told)
 }
 END_TEST
 
+/* Connections alone are no messages, and what idle ones take is told to people, too. */
+START_TEST(other_units_are_named)
+{
+	reset();
+	options.connect_only = true;
+	options.cpu_of = 4711;
+	options.idle = 1000;
+	result.messages = 500;
+	result.seconds = 2;
+	result.cpu_of_s = 0.001;
+	result.idle_memory = 1234000;
+	tally_add(&result.tally, TALLY_SENT, 500);
+	const char *text = text_of(gen_report_text);
+	ck_assert_ptr_nonnull(strstr(text, "did 500 connections to their end over 2.000s"));
+	ck_assert_ptr_nonnull(strstr(text, "overall rate: 250 connections/s, 15,000 connections/minute"));
+	ck_assert_ptr_nonnull(strstr(text, "CPU time of process 4711: 0.001s, 2.0µs a connection\n"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "memory of process 4711 for 1,000 idle connections: 1,234,000 bytes, 1,234 each\n"));
+}
+END_TEST
+
 START_TEST(json_has_it_all)
 {
 	reset();
@@ -137,13 +158,36 @@ START_TEST(reasons_are_clear)
 }
 END_TEST
 
+/* Connections that break do not hide why messages failed; that nothing was answered at all is said, too. */
+START_TEST(the_reason_is_the_messages)
+{
+	const struct gen_verdict refused =
+		gen_verdict_of(GEN_PHASE_CONNECT, 0, span_of("Connection refused"));
+	struct err err = {""};
+	reset();
+	tally_add(&result.tally, TALLY_SENT, 10);
+	tally_failure(&result.tally, &refused, 0, 30);
+	count(GEN_PHASE_DATA, 0, "the target closed the connection", 2);
+	ck_assert(gen_report_reason(&options, &result, &err));
+	ck_assert_str_eq(err.text, "2 messages failed; most often at data: the target closed the connection");
+
+	reset();
+	tally_add(&result.tally, TALLY_CONNECTIONS, 2);
+	ck_assert(gen_report_reason(&options, &result, &err));
+	ck_assert_str_eq(err.text,
+		"not one message was sent to 192.0.2.1:25; nothing was refused: the target did not answer in "
+		"time");
+}
+END_TEST
+
 START_TEST(progress_is_a_line_a_second)
 {
 	struct gen_report_progress progress;
 	size_t size;
 	free(said);
 	FILE *file = open_memstream(&said, &size);
-	gen_report_begin(&progress, file, UINT64_C(1000000000));
+	reset();
+	gen_report_begin(&progress, &options, file, UINT64_C(1000000000));
 	progress.overwrites = false;
 	gen_report_progress(&progress, UINT64_C(2000000000), 1500, 20);
 	gen_report_progress(&progress, UINT64_C(4000000000), 2500, 7);
@@ -160,9 +204,11 @@ int main(void)
 	Suite *suite = suite_create("gen_report");
 	TCase *tcase = tcase_create("gen_report");
 	tcase_add_test(tcase, a_run_is_told);
+	tcase_add_test(tcase, other_units_are_named);
 	tcase_add_test(tcase, json_has_it_all);
 	tcase_add_test(tcase, no_failure_is_lost);
 	tcase_add_loop_test(tcase, reasons_are_clear, 0, sizeof(runs) / sizeof(runs[0]));
+	tcase_add_test(tcase, the_reason_is_the_messages);
 	tcase_add_test(tcase, progress_is_a_line_a_second);
 	suite_add_tcase(suite, tcase);
 	int status = suite_run(suite);

@@ -25,7 +25,7 @@ pid_t netns_peer(void);
 
 /*
  * How many times slower than usual this processor is, by the environment's TEST_SLOWNESS: an emulated one is. For each
- * alarm(), too, of whatever child: Check's handler of SIGALRM ends the whole process group.
+ * alarm(), too, of whatever child.
  */
 unsigned test_slowness(void);
 

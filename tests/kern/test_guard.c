@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +138,7 @@ static pid_t owner_start(const struct ruleset *rules)
 	pid_t owner = fork();
 	if (owner == 0) {
 		alarm(30 * test_slowness());
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		arm(guard_open(), rules);
 		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		pause();

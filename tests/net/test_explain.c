@@ -22,9 +22,9 @@ static const struct {
 	{"{'code': 450, 'count': -1}", "delay, time and count"},
 	{"{'code': 450, 'phase': 'mail', 'domain': 'x.test'}", "a recipient's domain"},
 	{"{'code': 450, 'text': 'two\\r\\nreplies'}", "text: a CR would break the reply"},
-	{"{'code': 450, 'enhanced': '\\r\\n250 '}", "enhanced: say a code of the class of 450"},
+	{"{'code': 450, 'enhanced': '\\r\\n250 '}", "enhanced: say a code"},
 	{"{'code': 450, 'enhanced': '4.7.1 '}", "enhanced: "},
-	{"{'code': 450, 'enhanced': '5.7.1'}", "enhanced: "},
+	{"{'code': 450, 'enhanced': '5.7.1'}", "code 450 and enhanced 5.7.1 contradict"},
 	{"{'code': 450, 'source': 'x'}", "source \"x\" is no IP address"},
 };
 

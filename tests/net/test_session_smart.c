@@ -123,7 +123,7 @@ static void inject(enum smtp_phase phase, enum provider_action action, unsigned 
 		.delay_ms = delay_ms,
 		.count = 1,
 	};
-	ck_assert_int_ge(injections_add(served.state.injections, &injection, &err), 0);
+	ck_assert_int_ge(injections_add(served.state.injections, &injection, 1000, &err), 0);
 }
 
 /* What is heard behind what was said before it, which is always heard. */

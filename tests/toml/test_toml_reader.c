@@ -101,6 +101,8 @@ static const struct {
 	{"a: 1\n", "f.toml:1:2: ", "write key = value"},
 	{"a = 1\na = 2\n", "f.toml:2:", "each key and each section once"},
 	{"[a]\n[a]\n", "f.toml:2:1: ", "each key and each section once"},
+	{"[a.\"b\"]\n[a.\"b\"]\n",
+		"f.toml:2:1: ", "redefine existing table; name each key and each section once"},
 	{"[a\nb = 1\n", "f.toml:1:3: ", "[name]"},
 	{"a = \"x\nb = 1\n", "f.toml:1:7: ", "closing quote"},
 	{"a = \"\"\"x", "f.toml:1:9: ", "closing quote"},

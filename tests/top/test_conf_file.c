@@ -37,6 +37,7 @@ static const struct {
 	{"[divert]\nworkers = 1\n", "f.toml:2: unknown key \"workers\" in [divert] (it belongs in [listen])"},
 	{"[divert]\nbanana = 1\n", "f.toml:2: unknown key \"banana\" in [divert]; there are ports, exclude"},
 	{"[divert.lan]\nx = 1\n", "f.toml:1: unknown key \"lan\" in [divert]; there are ports, exclude"},
+	{"[admin]\nhttp = 1\n", "f.toml:2: unknown key \"http\" in [admin]; there is only socket"},
 	{"[Divert]\n", "f.toml:1: unknown section [Divert] (did you mean [divert]?)"},
 	{"\n[banana]\n", "f.toml:2: unknown section [banana]; there are divert, listen, guard, "
 			 "answer, dns, admin, counts, responder"},
