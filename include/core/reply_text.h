@@ -8,6 +8,7 @@
 #ifndef MX_REPLY_TEXT_H
 #define MX_REPLY_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "err.h"
@@ -19,6 +20,9 @@ struct reply_facts {
 
 /* 0, or -EINVAL with err: an unknown placeholder (did you mean), an open brace, CR, control or NUL bytes, a line over 400 bytes. */
 int reply_text_check(const char *text, struct err *err) MX_MUST_CHECK;
+
+/* Whether it is an enhanced code: class "." subject "." detail (RFC 3463 2). */
+bool reply_text_is_enhanced(const char *text);
 
 /*
  * Fills `to` and returns the length; what does not fit is cut. Facts may hold any bytes: those that are not

@@ -83,6 +83,7 @@ enum smtp_want {
 /* What the session is waiting for, to choose a time-out by (RFC 5321 4.5.3.2). */
 enum smtp_waiting {
 	SMTP_WAITING_COMMAND,
+	SMTP_WAITING_REST, /* the rest of a command line that is too long */
 	SMTP_WAITING_DATA, /* the body behind DATA or BDAT */
 };
 
@@ -144,7 +145,7 @@ struct smtp {
 		struct smtp_path path;
 	};
 	struct smtp_message message;
-	/* MAIL's SIZE parameter in octets, 0 where there was none. */
+	/* MAIL's SIZE parameter in octets, 0 where there was none, the highest number where none holds it. */
 	uint64_t declared_size;
 
 	/* Private. */
@@ -189,8 +190,8 @@ void smtp_skip(struct smtp *smtp, uint64_t octets);
  * Answers the decision last asked for; to be called exactly once for each SMTP_WANT_DECISION, with
  * out as it was given to that step. NULL is the default acceptance of the phase. A 4xx or 5xx
  * refuses; 421 and 521 also close; any other code at CONNECT leaves a session in which QUIT alone
- * is allowed. A protocol error found by the engine itself (bare LF in a body, too many octets)
- * overrules an acceptance at END_OF_DATA: the return value is the code that was sent.
+ * is allowed. What the engine itself finds wrong (too many octets, also announced ones; bare LF in a
+ * body) overrules an acceptance at MAIL and END_OF_DATA: the return value is the code that was sent.
  */
 unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct smtp_out *out);
 

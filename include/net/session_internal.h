@@ -39,6 +39,7 @@ struct session_transaction {
 	struct session_recipient *recipients; /* the accepted ones */
 	struct session_recipient recipients_inline[RECIPIENTS_INLINE];
 	bool refused_4xx, refused_5xx;
+	bool counted; /* with its recipients: DATA was refused, which the client may try again */
 	bool mx_known;
 };
 
@@ -93,9 +94,6 @@ struct session_decision session_decide(struct session *session, struct smtp_out 
 /* Goes on with the input that was kept; session may be gone afterwards. */
 void session_resume(struct session *session);
 
-/* Milliseconds of the monotonic clock that limits are held against; coarse: 4 ms, and next to nothing to ask. */
-uint64_t session_clock_ms(void);
-
 /* The transaction's memory, begun where there is none yet. NULL when out of memory. */
 struct session_transaction *session_transaction_begin(struct session *session);
 /* Frees it. */
@@ -106,6 +104,9 @@ uint32_t session_domain_row(struct session *session, struct span domain);
 
 /* Keeps an accepted recipient of the transaction until the end of data. False when out of memory. */
 bool session_keep_recipient(struct session *session, struct session_recipient recipient);
+
+/* A new connection, in its rows too. */
+void session_count_opened(struct session *session, enum origdst_result result);
 
 /* Counting: always before the reply that tells the sender is sent, so that nothing sent is uncounted. */
 void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code);

@@ -8,15 +8,16 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "responder_process.h"
 
 struct health {
 	const struct responder_process *responder;
 	struct event *on_beat;
-	uint64_t heard_ms; /* of the responder; 0: it has not announced itself yet */
-	bool watched;      /* by systemd */
+	unsigned patience; /* beats */
+	unsigned
+		beats_left; /* until the responder must have said something; 0: it has not announced itself yet */
+	bool watched;       /* by systemd */
 };
 
 /* 0 or -ENOMEM, err filled. The responder is looked at on each beat. */

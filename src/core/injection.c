@@ -65,10 +65,12 @@ int injections_add(
 			"reset` takes all back",
 			count);
 	struct slot *slot = &injections->slots[at];
+	struct injection filled = *injection;
+	/* Not afterwards: who still looks at what was in the slot would find no text at all. */
+	filled.reply.text = slot->injection.text;
+	filled.reply.enhanced = slot->injection.enhanced;
 	atomic_store(&slot->used_up_ms, REPLACING);
-	slot->injection = *injection;
-	slot->injection.reply.text = slot->injection.text;
-	slot->injection.reply.enhanced = slot->injection.enhanced;
+	slot->injection = filled;
 	atomic_store(&slot->used, 0);
 	atomic_store(&slot->used_up_ms, 0);
 	if (at == count)

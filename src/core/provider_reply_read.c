@@ -102,23 +102,9 @@ static void code_read(struct provider_reader *reader, const struct toml_node *no
 		provider_mistake(reader, node, "wants a number from 400 to 599");
 }
 
-/* class "." subject "." detail (RFC 3463 2). */
-static bool is_enhanced(const char *text)
-{
-	size_t at = 2;
-	if (text[0] < '2' || text[0] > '5' || text[1] != '.')
-		return false;
-	size_t subject = strspn(text + at, "0123456789");
-	at += subject;
-	if (subject < 1 || subject > 3 || text[at++] != '.')
-		return false;
-	size_t detail = strspn(text + at, "0123456789");
-	return detail >= 1 && detail <= 3 && text[at + detail] == '\0';
-}
-
 static void enhanced_read(struct provider_reader *reader, const struct toml_node *node, void *enhanced)
 {
-	if (node->type == TOML_STRING && (node->string[0] == '\0' || is_enhanced(node->string)))
+	if (node->type == TOML_STRING && (node->string[0] == '\0' || reply_text_is_enhanced(node->string)))
 		provider_read_text(reader, node, enhanced);
 	else
 		provider_mistake(reader, node, "wants an enhanced code such as \"4.7.1\", or \"\" for none");

@@ -108,6 +108,19 @@ int reply_text_check(const char *text, struct err *err)
 	return 0;
 }
 
+bool reply_text_is_enhanced(const char *text)
+{
+	size_t at = 2;
+	if (text[0] < '2' || text[0] > '5' || text[1] != '.')
+		return false;
+	size_t subject = strspn(text + at, "0123456789");
+	at += subject;
+	if (subject < 1 || subject > 3 || text[at++] != '.')
+		return false;
+	size_t detail = strspn(text + at, "0123456789");
+	return detail >= 1 && detail <= 3 && text[at + detail] == '\0';
+}
+
 /* Bytes of the character at the front of s; *shown is false where it is none that may be shown. */
 static size_t character_len(struct span s, bool *shown)
 {

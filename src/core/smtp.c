@@ -213,15 +213,20 @@ static void accept_phase(struct smtp *smtp)
 	}
 }
 
-/* What is wrong with a message that is wholly in; NULL where nothing is. */
+/* What is wrong with a message that is announced, or wholly in; NULL where nothing is. */
 static const struct smtp_reply *find_fault(const struct smtp *smtp)
 {
 	static const struct smtp_reply bare_lf = SMTP_REPLY(550, "5.5.2", "Bare LF in the message");
 	static const struct smtp_reply too_large = SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
-	uint64_t limit = smtp->profile->limits.message_size;
-	if (smtp->message.flags & SMTP_FLAG_BARE_LF)
-		return &bare_lf;
-	return limit && smtp->message.octets > limit ? &too_large : NULL;
+	uint64_t limit = smtp->profile->limits.message_size, size = 0;
+	if (smtp->phase == SMTP_PHASE_MAIL)
+		size = smtp->declared_size;
+	if (smtp->phase == SMTP_PHASE_END_OF_DATA) {
+		size = smtp->message.octets;
+		if (smtp->message.flags & SMTP_FLAG_BARE_LF)
+			return &bare_lf;
+	}
+	return limit && size > limit ? &too_large : NULL;
 }
 
 /* Writes the text of the acceptance that names this host, cut to size. */
@@ -264,10 +269,10 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
 {
 	bool accepted = !reply || reply->code < 400;
 	smtp->pending = SMTP_PENDING_NONE;
-	if (accepted && smtp->phase == SMTP_PHASE_END_OF_DATA) {
-		const struct smtp_reply *fault = find_fault(smtp);
-		if (fault)
-			reply = fault;
+	const struct smtp_reply *fault = accepted ? find_fault(smtp) : NULL;
+	if (fault) {
+		reply = fault;
+		accepted = false;
 	}
 	unsigned code = reply ? reply->code : reply_default(smtp, out);
 	if (reply)
@@ -297,6 +302,7 @@ void smtp_close(struct smtp *smtp)
 
 enum smtp_waiting smtp_waiting(const struct smtp *smtp)
 {
-	bool body = smtp->state == SMTP_STATE_BODY || smtp->chunk != SMTP_CHUNK_NONE;
-	return body ? SMTP_WAITING_DATA : SMTP_WAITING_COMMAND;
+	if (smtp->state == SMTP_STATE_BODY || smtp->chunk != SMTP_CHUNK_NONE)
+		return SMTP_WAITING_DATA;
+	return smtp->line_skipped ? SMTP_WAITING_REST : SMTP_WAITING_COMMAND;
 }

@@ -14,15 +14,14 @@ struct parameter {
 
 static const struct smtp_reply *take_size(struct smtp *smtp, const struct smtp_param *param)
 {
-	static const struct smtp_reply too_large = SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
-	uint64_t limit = smtp->profile->limits.message_size;
 	/* size-value = 1*20DIGIT (RFC 1870 4), which may be more than 64 bits hold. */
 	if (param->value.len > 20)
 		return &malformed;
 	int rc = smtp_text_number(param->value, &smtp->declared_size);
-	if (rc == -EINVAL)
-		return &malformed;
-	return rc == -ERANGE || (limit && smtp->declared_size > limit) ? &too_large : NULL;
+	if (rc == -ERANGE)
+		smtp->declared_size = UINT64_MAX;
+	/* Whether it is too much, the caller may say in words of its own. */
+	return rc == -EINVAL ? &malformed : NULL;
 }
 
 static const struct smtp_reply *take_body(struct smtp *smtp, const struct smtp_param *param)

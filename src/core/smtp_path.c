@@ -135,10 +135,10 @@ int smtp_text_path(struct span *rest, struct smtp_path *path)
 	if (!starts_with(*rest, '<'))
 		return -EINVAL;
 	struct span s = span_from(*rest, 1);
+	size_t route = starts_with(s, '@') ? route_length(s) : 0;
+	s = span_from(s, route);
 	*path = (struct smtp_path){{s.data, 0}, {s.data, 0}, {s.data, 0}};
-	if (!starts_with(s, '>')) {
-		size_t route = starts_with(s, '@') ? route_length(s) : 0;
-		s = span_from(s, route);
+	if (route || !starts_with(s, '>')) {
 		if (parse_mailbox(&s, path) || !starts_with(s, '>'))
 			return -EINVAL;
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "admin_json.h"
+#include "clock.h"
 #include "explain.h"
 
 /* What a client of the control socket may make grow. */
@@ -199,13 +200,6 @@ void admin_reloaded(struct admin *admin, int code, const char *text)
 	json_object_set_new(outcome, "reloaded", json_boolean(code == 0));
 	json_object_set_new(outcome, "text", json_string(text));
 	reply_json(request, outcome);
-}
-
-static uint64_t clock_ms(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
 static void answer_reset(struct admin *admin, const struct route *route, struct evhttp_request *request)

@@ -35,7 +35,8 @@ static bool read_recipient(const char *address, char *storage, size_t size, stru
 	if ((size_t)snprintf(storage, size, "<%s>", address) >= size)
 		return false;
 	struct span rest = span_of(storage);
-	return smtp_text_path(&rest, path) == 0 && rest.len == 0 && path->domain.len > 0;
+	return smtp_text_path(&rest, path) == 0 && rest.len == 0 && path->domain.len > 0 &&
+	       smtp_text_charset(path->mailbox) != SMTP_CHARSET_BROKEN;
 }
 
 bool explain_is_recipient(const char *address)
@@ -312,6 +313,8 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
 			(long long)code);
 	const char *enhanced = text_of(value, "enhanced");
+	if (enhanced[0] && !reply_text_is_enhanced(enhanced))
+		return err_set(err, -EINVAL, "enhanced: say a code such as 4.7.1, or none");
 	if (enhanced[0] && code > 0 && enhanced[0] - '0' != code / 100)
 		return err_set(err, -EINVAL,
 			"code %lld and enhanced %.15s contradict: begin both with the same digit",
@@ -323,6 +326,8 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
+	if (strlen(text_of(value, "domain")) >= sizeof(injection->domain))
+		return err_set(err, -EINVAL, "domain: longer than a domain can be");
 	if (strlen(text) >= sizeof(injection->text) || reply_text_check(text, err) < 0)
 		return err_prefix(err, -EINVAL, "text");
 	if (check_provider(providers, text_of(value, "provider"), err) < 0 ||

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "dns_channel.h"
 #include "keyed_hash.h"
 #include "resolver_cache.h"
@@ -49,13 +49,6 @@ const struct resolver_setup resolver_defaults = {
 	.ttl_min_s = 10,
 	.ttl_max_s = 86400,
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static struct lookup_bucket *bucket_of(struct resolver *resolver, const struct resolver_lookup *lookup)
 {
@@ -103,7 +96,7 @@ static void resolver_tick(evutil_socket_t fd, short what, void *arg)
 	struct resolver *resolver = arg;
 	struct lookup_list *running = &resolver->lists[RESOLVER_LOOKUP_RUNNING];
 	struct resolver_lookup *lookup;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	/* All have the same time, so that the first is the next to run out of it. */
 	while ((lookup = TAILQ_FIRST(running)) && now - lookup->started_ms >= resolver->setup.timeout_ms) {
 		resolver_lookup_give_up(lookup);
@@ -150,7 +143,7 @@ static void lookup_answer(struct resolver *resolver, struct resolver_lookup *loo
 		.answer = lookup->answer,
 		.addresses = lookup->addresses,
 		.address_count = lookup->address_count,
-		.expires_ms = now_ms() + lookup_ttl_ms(resolver, lookup),
+		.expires_ms = clock_ms() + lookup_ttl_ms(resolver, lookup),
 		.keep = !lookup->refused && !lookup->cut,
 	};
 	struct resolver_entry *entry = resolver_cache_put(resolver->cache, &put);
@@ -241,7 +234,7 @@ struct resolver_entry *resolver_cached(struct resolver *resolver, struct span do
 		return NULL;
 	resolver_cache_lower(domain, name);
 	struct resolver_entry *entry =
-		resolver_cache_find(resolver->cache, (struct span){name, domain.len}, now_ms());
+		resolver_cache_find(resolver->cache, (struct span){name, domain.len}, clock_ms());
 	resolver->counts.cached += entry != NULL;
 	return entry;
 }
@@ -260,7 +253,7 @@ static struct resolver_lookup *lookup_same(struct resolver *resolver, const stru
 static void lookup_start(struct resolver *resolver, struct resolver_lookup *lookup)
 {
 	lookup->state = RESOLVER_LOOKUP_RUNNING;
-	lookup->started_ms = now_ms();
+	lookup->started_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&resolver->lists[RESOLVER_LOOKUP_RUNNING], lookup, link);
 	LIST_INSERT_HEAD(bucket_of(resolver, lookup), lookup, bucket);
 	if (resolver_lookup_without_dns(lookup)) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "resolver.h"
 
 const struct session_limits session_limits = {
@@ -26,11 +27,10 @@ const struct session_limits session_limits = {
 
 static void session_ready(evutil_socket_t fd, short what, void *arg);
 
-static uint32_t now(const struct session *session)
+/* Of the monotonic clock: the time of day may be set while a session waits. */
+static uint32_t now(void)
 {
-	struct timeval tv;
-	event_base_gettimeofday_cached(session->shared->base, &tv);
-	return (uint32_t)tv.tv_sec;
+	return (uint32_t)(clock_ms() / 1000);
 }
 
 static void session_close(struct session *session)
@@ -41,7 +41,7 @@ static void session_close(struct session *session)
 	close(event_get_fd(&session->event));
 	LIST_REMOVE(session, link);
 	session_transaction_end(session);
-	policy_session_done(&session->policy, session_clock_ms());
+	policy_session_done(&session->policy, clock_ms());
 	policy_unref(session->policy.policy);
 	free((char *)session->policy.mx_name);
 	free(session->held);
@@ -136,7 +136,7 @@ static void session_finish(struct session *session, bool for_cause)
 	if (!for_cause && session_parts_slowly(session)) {
 		const struct timeval wait = {session->policy.provider->slow_close_s, 0};
 		session->state = SESSION_PARTING;
-		session->phase_since = now(session);
+		session->phase_since = now();
 		session_wait(session, EV_READ, &wait);
 		return;
 	}
@@ -146,7 +146,7 @@ static void session_finish(struct session *session, bool for_cause)
 		return;
 	}
 	session->state = SESSION_LINGERING;
-	session->phase_since = now(session);
+	session->phase_since = now();
 	session_wait(session, EV_READ, session->shared->linger);
 }
 
@@ -161,7 +161,7 @@ static void session_end(struct session *session, enum session_decided decided)
 		break;
 	case SESSION_HANGS:
 		session->state = SESSION_HANGING;
-		session->phase_since = now(session);
+		session->phase_since = now();
 		session_wait(session, EV_READ, session->shared->hang);
 		break;
 	case SESSION_GOES_ON:
@@ -285,6 +285,13 @@ static bool session_feed(struct session *session, struct span in, struct smtp_ou
 	}
 }
 
+/* Feeds what lies in the read buffer. */
+static void session_talk(struct session *session, size_t len)
+{
+	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
+	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
+}
+
 void session_resume(struct session *session)
 {
 	if (session->unsent) {
@@ -300,20 +307,19 @@ void session_resume(struct session *session)
 	size_t len = held_len(session);
 	if (len > 0)
 		memcpy(session->shared->read_buffer, session->held->data, len);
-	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	session_feed(session, (struct span){session->shared->read_buffer, len}, &out, false);
+	session_talk(session, len);
 }
 
 /* One command line or body may not take for ever, however steadily its bytes drip. */
 static bool session_overdue(struct session *session)
 {
-	bool body = smtp_waiting(&session->smtp) == SMTP_WAITING_DATA;
-	if (!body && !session->held)
+	enum smtp_waiting waiting = smtp_waiting(&session->smtp);
+	if (waiting == SMTP_WAITING_COMMAND && !session->held)
 		return false;
 	if (session->phase_since == 0)
-		session->phase_since = now(session);
-	return now(session) - session->phase_since >
-	       (uint32_t)(body ? session_limits.data : session_limits.command);
+		session->phase_since = now();
+	return now() - session->phase_since >
+	       (uint32_t)(waiting == SMTP_WAITING_DATA ? session_limits.data : session_limits.command);
 }
 
 static void session_time_out(struct session *session, const char *what)
@@ -421,9 +427,8 @@ static void session_write(struct session *session)
 		return;
 	}
 	if (flushed == FLUSH_BLOCKED) {
-		if (session->state == SESSION_DELAYED) {
+		if (session->state == SESSION_DELAYED)
 			session_block(session);
-		}
 		return;
 	}
 	if (session->state == SESSION_FINISHING) {
@@ -449,8 +454,21 @@ static void session_drain(struct session *session)
 	int limit = session->state == SESSION_LINGERING ? session_limits.linger
 		    : session->state == SESSION_HANGING ? session_limits.hang
 							: (int)session->policy.provider->slow_close_s;
-	if (now(session) - session->phase_since > (uint32_t)limit)
+	if (now() - session->phase_since > (uint32_t)limit)
 		session_close(session);
+}
+
+/* What came while a banner was delayed: the engine, begun anew, says the same as to who did not wait at all. */
+static bool session_talked_early(struct session *session)
+{
+	ssize_t early = stream_receive(session, session->shared->read_buffer, SESSION_READ_COMMAND);
+	if (early <= 0)
+		return false;
+	free(session->unsent);
+	session->unsent = NULL;
+	smtp_init(&session->smtp, &session->policy.policy->profile);
+	session_talk(session, (size_t)early);
+	return true;
 }
 
 static void session_ready(evutil_socket_t fd, short what, void *arg)
@@ -458,19 +476,20 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	struct session *session = arg;
 	if (session->state == SESSION_DELAYED) {
-		session_write(session);
+		if (session->smtp.phase != SMTP_PHASE_CONNECT || !session_talked_early(session))
+			session_write(session);
 		return;
 	}
 	if (session->state == SESSION_PACED) {
 		session_resume(session);
 		return;
 	}
-	if (session->state == SESSION_PARTING && (what & EV_TIMEOUT)) {
-		session_close(session);
-		return;
-	}
 	if (what & EV_TIMEOUT) {
-		session_time_out(session, "Idle for too long");
+		/* Who was only waited for did not time out, or did so before. */
+		if (session->state == SESSION_PARTING || session->state == SESSION_LINGERING)
+			session_close(session);
+		else
+			session_time_out(session, "Idle for too long");
 		return;
 	}
 	switch (session->state) {
@@ -504,13 +523,6 @@ static struct in6_addr address_mapped(const struct sockaddr_storage *address)
 	return mapped;
 }
 
-static uint32_t address_row(
-	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
-{
-	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
-	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
-}
-
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
 {
 	struct session *session = calloc(1, sizeof(*session));
@@ -518,7 +530,6 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		close(fd);
 		return -ENOMEM;
 	}
-	struct stats_block *block = shared->block;
 	session->shared = shared;
 	session->policy = (struct policy_session){
 		.policy = policy_ref(shared->policy),
@@ -527,15 +538,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 		.destination = address_mapped(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
-	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
-	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
-	stats_add(block, STATS_CONNECTIONS, 1);
-	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
-	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);
-	if (peer->result == ORIGDST_UNDIVERTED)
-		stats_add(block, STATS_UNDIVERTED, 1);
-	else if (peer->result == ORIGDST_UNKNOWN)
-		stats_add(block, STATS_UNKNOWN_DESTINATION, 1);
+	session_count_opened(session, peer->result);
 	LIST_INSERT_HEAD(&shared->sessions, session, link);
 	smtp_init(&session->smtp, &session->policy.policy->profile);
 	event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
@@ -543,8 +546,7 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
 	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
-	struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	session_feed(session, (struct span){shared->read_buffer, early > 0 ? (size_t)early : 0}, &out, false);
+	session_talk(session, early > 0 ? (size_t)early : 0);
 	return 0;
 }
 

@@ -33,6 +33,27 @@ uint32_t session_domain_row(struct session *session, struct span domain)
 	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
 }
 
+static uint32_t address_row(
+	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
+{
+	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
+	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
+}
+
+void session_count_opened(struct session *session, enum origdst_result result)
+{
+	struct stats_block *block = session->shared->block;
+	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
+	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
+	stats_add(block, STATS_CONNECTIONS, 1);
+	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
+	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);
+	if (result == ORIGDST_UNDIVERTED)
+		stats_add(block, STATS_UNDIVERTED, 1);
+	else if (result == ORIGDST_UNKNOWN)
+		stats_add(block, STATS_UNKNOWN_DESTINATION, 1);
+}
+
 struct session_transaction *session_transaction_begin(struct session *session)
 {
 	struct session_transaction *transaction = session->transaction;
@@ -79,6 +100,7 @@ bool session_keep_recipient(struct session *session, struct session_recipient re
 		transaction->recipient_cap = cap;
 	}
 	transaction->recipients[transaction->recipient_count++] = recipient;
+	transaction->counted = false;
 	return true;
 }
 
@@ -108,12 +130,6 @@ static void count_message(struct session *session, unsigned class, uint64_t octe
 	}
 }
 
-static void transaction_over(struct session_transaction *transaction)
-{
-	transaction->recipient_count = 0;
-	transaction->refused_4xx = transaction->refused_5xx = false;
-}
-
 void session_count_refused(struct session *session, struct session_recipient recipient, unsigned code)
 {
 	if (code >= 500)
@@ -132,12 +148,13 @@ void session_count_message(struct session *session, unsigned code, uint64_t octe
 	count_message(session, class, octets);
 	for (uint32_t i = 0; i < transaction->recipient_count; i++)
 		count_recipient(session, transaction->recipients[i], class, octets);
-	transaction_over(transaction);
+	transaction->counted = true;
 }
 
 void session_count_cut(struct session *session)
 {
-	if (session->transaction && session->transaction->recipient_count > 0)
+	const struct session_transaction *transaction = session->transaction;
+	if (transaction && transaction->recipient_count > 0 && !transaction->counted)
 		stats_add(session->shared->block, STATS_MESSAGES_ABORTED, 1);
 	session_count_forgotten(session);
 }
@@ -149,5 +166,6 @@ void session_count_forgotten(struct session *session)
 		return;
 	if (transaction->recipient_count == 0 && (transaction->refused_4xx || transaction->refused_5xx))
 		count_message(session, transaction->refused_4xx ? 4 : 5, 0);
-	transaction_over(transaction);
+	transaction->recipient_count = 0;
+	transaction->refused_4xx = transaction->refused_5xx = false;
 }

@@ -2,16 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "injection.h"
 #include "resolver.h"
 #include "session_internal.h"
-
-uint64_t session_clock_ms(void)
-{
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
 
 /* Today's date, worked out anew when the day may have changed. */
 static const char *today_of(struct session_shared *shared)
@@ -110,7 +104,7 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 	const struct smtp *smtp = &session->smtp;
 	/* Who accepts everything needs neither, unless something is injected. */
 	bool timed = session->policy.policy->providers || injections_any(session->policy.state->injections);
-	uint64_t now_ms = timed ? session_clock_ms() : 0;
+	uint64_t now_ms = timed ? clock_ms() : 0;
 	const char *today = timed ? today_of(shared) : "";
 	if (smtp->phase == SMTP_PHASE_CONNECT)
 		fill_dialled(session);
@@ -153,6 +147,19 @@ static void answer_recipient(
 		session_count_refused(session, recipient, code);
 }
 
+static void answer_other(struct session *session, unsigned code)
+{
+	enum smtp_phase phase = session->smtp.phase;
+	if (code < 400 && phase == SMTP_PHASE_DATA)
+		session->transaction->counted = false;
+	if (code < 400 || phase < SMTP_PHASE_MAIL)
+		return;
+	/* A message refused at MAIL has no recipients to be counted by, and leaves nothing behind; at DATA it has. */
+	session_count_message(session, code, 0);
+	if (phase == SMTP_PHASE_MAIL)
+		policy_forget(&session->policy);
+}
+
 static void answer(struct session *session, const struct policy_verdict *verdict, struct smtp_out *out)
 {
 	if (session->smtp.phase == SMTP_PHASE_RCPT) {
@@ -161,10 +168,7 @@ static void answer(struct session *session, const struct policy_verdict *verdict
 		uint64_t octets = session->smtp.message.octets;
 		session_count_message(session, smtp_decide(&session->smtp, verdict->reply, out), octets);
 	} else {
-		unsigned code = smtp_decide(&session->smtp, verdict->reply, out);
-		/* A message refused at MAIL has no recipients to be counted by; at DATA it has. */
-		if (session->smtp.phase >= SMTP_PHASE_MAIL && code >= 400)
-			session_count_message(session, code, 0);
+		answer_other(session, smtp_decide(&session->smtp, verdict->reply, out));
 	}
 }
 

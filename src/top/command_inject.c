@@ -4,6 +4,7 @@
 
 #include "client.h"
 #include "rate.h"
+#include "reply_text.h"
 #include "text.h"
 
 /* Left out where it is NULL; false after having said that it is none. */
@@ -34,13 +35,6 @@ static bool put_time(json_t *body, const char *key, const char *option, const ch
 	return true;
 }
 
-static bool is_enhanced(const char *text)
-{
-	unsigned class, subject, detail;
-	int end = 0;
-	return sscanf(text, "%1u.%3u.%3u%n", &class, &subject, &detail, &end) == 3 && text[end] == '\0';
-}
-
 /* A whole number; false after having said what is wrong with it. */
 static bool put_number(json_t *body, const char *key, const char *shown, const char *text)
 {
@@ -61,7 +55,7 @@ static bool put_reply(json_t *body, int argc, char **argv)
 {
 	char text[512] = "";
 	int at = 1;
-	if (at < argc && is_enhanced(argv[at]) && !put_text(body, "enhanced", argv[at++]))
+	if (at < argc && reply_text_is_enhanced(argv[at]) && !put_text(body, "enhanced", argv[at++]))
 		return false;
 	for (; at < argc; at++) {
 		size_t used = strlen(text);

@@ -4,20 +4,12 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "log.h"
 
 #define BEAT_MS 2000
 /* Its main thread has nothing to do that takes a second; a machine that is out of breath gets this many. */
 #define PATIENCE_MS 10000
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void beat(evutil_socket_t fd, short what, void *arg)
 {
@@ -27,14 +19,12 @@ static void beat(evutil_socket_t fd, short what, void *arg)
 	struct err err;
 	if (health->watched)
 		sd_notify(0, "WATCHDOG=1");
-	if (health->responder->pid <= 0 || health->heard_ms == 0)
+	if (health->responder->pid <= 0 || health->beats_left == 0)
 		return;
-	uint64_t silent_ms = now_ms() - health->heard_ms;
-	if (silent_ms > PATIENCE_MS) {
-		log_error("responder-killed reason=\"it does not answer\" silent_s=%llu",
-			(unsigned long long)silent_ms / 1000);
+	/* In beats, not in time: where this process itself stood still, nobody was asked. */
+	if (--health->beats_left == 0) {
+		log_error("responder-killed reason=\"it does not answer\" silent_s=%d", PATIENCE_MS / 1000);
 		kill(health->responder->pid, SIGKILL);
-		health_forget(health);
 	} else if (control_say(health->responder->channel, CONTROL_PING, 0, "", &err) < 0) {
 		/* A full channel is not read: the time runs. */
 		log_warning("%s", err.text);
@@ -49,6 +39,8 @@ int health_open(struct health *health, struct event_base *base, const struct res
 	health->watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
 	/* Three beats in the time that systemd allows, so that one may be late. */
 	uint64_t every_ms = health->watched && watchdog_us / 3000 < BEAT_MS ? watchdog_us / 3000 : BEAT_MS;
+	/* The first may come at once. */
+	health->patience = (unsigned)(PATIENCE_MS / (every_ms + 1)) + 2;
 	const struct timeval every = {(time_t)every_ms / 1000, (suseconds_t)every_ms % 1000 * 1000};
 	health->on_beat = event_new(base, -1, EV_PERSIST, beat, health);
 	if (!health->on_beat || event_add(health->on_beat, &every) < 0)
@@ -65,10 +57,10 @@ void health_close(struct health *health)
 
 void health_heard(struct health *health)
 {
-	health->heard_ms = now_ms();
+	health->beats_left = health->patience;
 }
 
 void health_forget(struct health *health)
 {
-	health->heard_ms = 0;
+	health->beats_left = 0;
 }

@@ -323,6 +323,44 @@ START_TEST(comes_before_all_else)
 }
 END_TEST
 
+struct onlooker {
+	struct injections *injections;
+	_Atomic bool stop;
+	unsigned without_text;
+};
+
+static void *look(void *arg)
+{
+	struct onlooker *onlooker = arg;
+	while (!onlooker->stop) {
+		const struct injection *found =
+			injections_match(onlooker->injections, SMTP_PHASE_RCPT, span_of("x.test"), "", "", 1);
+		const char *const volatile *text = found ? &found->reply.text : NULL;
+		onlooker->without_text += text && !*text;
+	}
+	return NULL;
+}
+
+/* What is matched may be reset and another one be injected while a worker makes a reply of it: never of no text. */
+START_TEST(filling_a_slot_again_takes_the_text_from_nobody)
+{
+	struct err err;
+	struct onlooker onlooker = {.injections = injections_new()};
+	const struct injection injection = injection_of(SMTP_PHASE_RCPT, 450, "injected");
+	pthread_t thread;
+	ck_assert_ptr_nonnull(onlooker.injections);
+	ck_assert_int_eq(pthread_create(&thread, NULL, look, &onlooker), 0);
+	for (int i = 0; i < 1000000; i++) {
+		injections_reset(onlooker.injections);
+		ck_assert_int_ge(injections_add(onlooker.injections, &injection, 1000, &err), 0);
+	}
+	onlooker.stop = true;
+	pthread_join(thread, NULL);
+	injections_free(onlooker.injections);
+	ck_assert_uint_eq(onlooker.without_text, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("injection");
@@ -332,6 +370,8 @@ int main(void)
 	tcase_add_test(alone, too_many_are_refused);
 	tcase_add_test(alone, ended_ones_make_room);
 	tcase_add_test(alone, a_count_is_shared_by_all_workers);
+	tcase_add_test(alone, filling_a_slot_again_takes_the_text_from_nobody);
+	tcase_set_timeout(alone, 60);
 	suite_add_tcase(suite, alone);
 	TCase *decided = tcase_create("decided");
 	tcase_add_checked_fixture(decided, start, stop);

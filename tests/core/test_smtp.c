@@ -294,6 +294,13 @@ START_TEST(the_time_out_follows_the_phase)
 	ck_assert_int_eq(smtp_waiting(&smtp), SMTP_WAITING_DATA);
 	ck_assert_int_eq(step("x"), SMTP_WANT_INPUT);
 	ck_assert_int_eq(smtp_waiting(&smtp), SMTP_WAITING_COMMAND);
+	char line[2000];
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	ck_assert_int_eq(step(line), SMTP_WANT_INPUT);
+	ck_assert_int_eq(smtp_waiting(&smtp), SMTP_WAITING_REST);
+	ck_assert_int_eq(step("\r\n"), SMTP_WANT_INPUT);
+	ck_assert_int_eq(smtp_waiting(&smtp), SMTP_WAITING_COMMAND);
 }
 END_TEST
 

@@ -17,6 +17,7 @@ static const struct {
 	{"<postmaster>", "postmaster", "", "postmaster", ""},
 	{"<@a.example,@b.example:ann@example.com>", "ann", "example.com", "ann@example.com", ""},
 	{"<\"a b\\\"c@d\"@example.com>", "\"a b\\\"c@d\"", "example.com", "\"a b\\\"c@d\"@example.com", ""},
+	{"<@a.example,@b.example:postmaster>", "postmaster", "", "postmaster", ""},
 	{"<ann@[192.0.2.1]>", "ann", "[192.0.2.1]", "ann@[192.0.2.1]", ""},
 	{"<ann@[ipv6:2001:db8::1]>", "ann", "[ipv6:2001:db8::1]", "ann@[ipv6:2001:db8::1]", ""},
 	{"<a!#$%&'*+-/=?^_`{|}~b@x>", "a!#$%&'*+-/=?^_`{|}~b", "x", "a!#$%&'*+-/=?^_`{|}~b@x", ""},
@@ -76,6 +77,8 @@ START_TEST(paths_come_apart)
 		assert_span(path.local, paths[_i].local);
 		assert_span(path.domain, paths[_i].domain);
 		assert_span(path.mailbox, paths[_i].mailbox);
+		/* Also an empty domain lies in the mailbox, which callers move as a whole. */
+		ck_assert(path.domain.data >= path.mailbox.data);
 		assert_span(rest, paths[_i].rest);
 	} else {
 		ck_assert_msg(rc == -EINVAL, "`%s` is accepted", paths[_i].text);

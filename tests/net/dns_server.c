@@ -22,7 +22,7 @@
 #define MESSAGE_MAX 65535
 #define UDP_MAX     1232
 #define JUMPS_MAX   20
-#define FLOOD       20000
+#define FLOOD       4000
 
 struct dns_server {
 	const struct dns_server_record *records;

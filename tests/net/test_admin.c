@@ -272,6 +272,15 @@ START_TEST(a_client_that_leaves_while_it_waits_harms_nobody)
 }
 END_TEST
 
+/* What cannot be said in JSON is refused, and not for want of memory. */
+START_TEST(an_address_of_other_bytes_is_refused)
+{
+	json_t *value = body_of(get("/api/v1/explain?address=a@%ff.example"));
+	ck_assert(json_is_string(json_object_get(value, "error")));
+	json_decref(value);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("admin");
@@ -279,6 +288,7 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, status_holds_what_scripts_rely_on);
+	tcase_add_test(tcase, an_address_of_other_bytes_is_refused);
 	tcase_add_test(tcase, status_does_not_wait_for_ever);
 	tcase_add_test(tcase, tables_list_rows_and_other);
 	tcase_add_test(tcase, a_strange_domain_is_still_json);

@@ -21,14 +21,16 @@
 #define REPLY(kind, phase, code, text) \
 	TABLE(NULL, TEXT("kind", kind), TEXT("phase", phase), NUMBER("code", code), TEXT("text", text))
 
-static const struct toml_node profiles = TABLE(
-	"", TABLE("provider", BROKEN("reset", "reset"), BROKEN("close", "close"), BROKEN("stall", "stall"),
-		    BROKEN("truncate", "truncate"), BROKEN("garble", "garble"),
-		    TABLE("calm", ARRAY("domains", TEXT(NULL, "calm.test"))),
-		    TABLE("stern", ARRAY("domains", TEXT(NULL, "stern.test")), NUMBER("bounce", 100),
-			    NUMBER("max_recipients_per_message", 1),
-			    ARRAY("reply", REPLY("bounce", "rcpt", 550, "stern to {rcpt}"),
-				    REPLY("max_recipients_per_message", "rcpt", 452, "one each")))));
+static const struct toml_node profiles = TABLE("",
+	TABLE("provider", BROKEN("reset", "reset"), BROKEN("close", "close"), BROKEN("stall", "stall"),
+		BROKEN("truncate", "truncate"), BROKEN("garble", "garble"),
+		TABLE("small", ARRAY("domains", TEXT(NULL, "small.test")), NUMBER("max_message_size", 100),
+			ARRAY("reply", REPLY("max_message_size", "end_of_data", 552, "too large"))),
+		TABLE("calm", ARRAY("domains", TEXT(NULL, "calm.test"))),
+		TABLE("stern", ARRAY("domains", TEXT(NULL, "stern.test")), NUMBER("bounce", 100),
+			NUMBER("max_recipients_per_message", 1),
+			ARRAY("reply", REPLY("bounce", "rcpt", 550, "stern to {rcpt}"),
+				REPLY("max_recipients_per_message", "rcpt", 452, "one each")))));
 
 static const struct toml_node refusing =
 	TABLE("", TABLE("provider", TABLE("default", NUMBER("refuse", 100))));
@@ -239,6 +241,23 @@ START_TEST(a_delay_holds_up_its_own_session_alone)
 }
 END_TEST
 
+/* To wait for it is what a late banner is there to try. */
+START_TEST(a_late_banner_is_waited_for)
+{
+	char text[4096];
+	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 200);
+	int fd = dial();
+	usleep(50 * 1000);
+	put(fd, "EHLO mta.example\r\n");
+	ck_assert_int_eq(take(fd, 9, 5000, text), CLOSED);
+	ck_assert_str_eq(text, "554 5.5.1 Input before the banner, closing\r\n");
+	close(fd);
+	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 200);
+	close(greet());
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 2));
+}
+END_TEST
+
 START_TEST(a_delayed_refusal_closes_behind_its_reply)
 {
 	char text[4096];
@@ -288,6 +307,57 @@ START_TEST(outcomes_are_counted_by_provider)
 	}
 	ck_assert_uint_eq(stats_sum(&served.stats, STATS_LIMITED), 1);
 	ck_assert_uint_eq(stats_sum(&served.stats, STATS_DNS_FAILED), 0);
+}
+END_TEST
+
+/* What was to be said of it later is not said of the next one. */
+START_TEST(a_refused_mail_leaves_nothing_behind)
+{
+	int fd = greet();
+	put(fd, "RCPT TO:<ann@small.test>\r\nRSET\r\nMAIL FROM:<a@mta.example> SIZE=999999999999\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "552 5.3.4 Message size exceeds limit");
+	put(fd, "MAIL FROM:<a@mta.example>\r\nRCPT TO:<ann@small.test>\r\nDATA\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "354 ");
+	put(fd, "12\r\n.\r\n");
+	ck_assert_reply(fd, "250 ");
+	close(fd);
+}
+END_TEST
+
+/* Each try is counted with its recipients, and one that was refused is not aborted as well. */
+START_TEST(a_refused_data_may_be_tried_again)
+{
+	int fd = greet();
+	for (int i = 0; i < 2; i++)
+		inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 451, 0);
+	put(fd, "RCPT TO:<ann@calm.test>\r\nRCPT TO:<bob@elsewhere.test>\r\nDATA\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_reply(fd, "451 injected");
+	put(fd, "DATA\r\n");
+	ck_assert_reply(fd, "451 injected");
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_TEMPFAIL), 2);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_RECIPIENTS_TEMPFAIL), 4);
+	int other = greet();
+	inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 451, 0);
+	put(other, "RCPT TO:<ann@calm.test>\r\nDATA\r\n");
+	ck_assert_reply(other, "250 ");
+	ck_assert_reply(other, "451 injected");
+	put(fd, "DATA\r\n");
+	ck_assert_reply(fd, "354 ");
+	put(fd, "12\r\n.\r\n");
+	ck_assert_reply(fd, "250 ");
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_RECIPIENTS_ACCEPTED), 2);
+	close(fd);
+	close(other);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 2));
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_TEMPFAIL), 3);
+	ck_assert_uint_eq(stats_sum(&served.stats, STATS_MESSAGES_ABORTED), 0);
 }
 END_TEST
 
@@ -373,8 +443,11 @@ int main(void)
 	tcase_add_loop_test(cases, actions_at_connect, 0, sizeof(actions) / sizeof(actions[0]));
 	tcase_add_loop_test(cases, faults_are_seen, 0, sizeof(faults) / sizeof(faults[0]));
 	tcase_add_test(cases, a_delay_holds_up_its_own_session_alone);
+	tcase_add_test(cases, a_late_banner_is_waited_for);
 	tcase_add_test(cases, a_delayed_refusal_closes_behind_its_reply);
 	tcase_add_test(cases, outcomes_are_counted_by_provider);
+	tcase_add_test(cases, a_refused_mail_leaves_nothing_behind);
+	tcase_add_test(cases, a_refused_data_may_be_tried_again);
 	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
 	tcase_set_timeout(alone, 60);

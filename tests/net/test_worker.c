@@ -195,6 +195,22 @@ START_TEST(refused_recipients_make_a_failed_message)
 }
 END_TEST
 
+START_TEST(a_message_announced_too_large_is_counted)
+{
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example> SIZE=999999999999\r\n"
+		"MAIL FROM:<a@mta.example> SIZE=99999999999999999999\r\nMAIL FROM:<a@mta.example> "
+		"SIZE=1\r\n");
+	const char *replies = take(fd, 4);
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n552 5.3.4 Message size exceeds limit\r\n552 5.3.4 "));
+	ck_assert_ptr_nonnull(strstr(replies, "\r\n250 2.1.0 Ok\r\n"));
+	close(fd);
+	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
+	ck_assert_uint_eq(count(STATS_MESSAGES_PERMFAIL), 2);
+}
+END_TEST
+
 START_TEST(a_connection_lost_in_the_body_is_counted_as_aborted)
 {
 	int fd = dial();
@@ -479,6 +495,7 @@ int main(void)
 	tcase_add_test(cases, chunks_are_thrown_away_to_the_byte);
 	tcase_add_test(cases, a_connection_lost_in_a_chunk_is_counted_as_aborted);
 	tcase_add_test(cases, refused_recipients_make_a_failed_message);
+	tcase_add_test(cases, a_message_announced_too_large_is_counted);
 	tcase_add_test(cases, a_connection_lost_in_the_body_is_counted_as_aborted);
 	tcase_add_test(cases, talking_before_the_banner);
 	tcase_add_test(cases, dripping_after_the_goodbye);
