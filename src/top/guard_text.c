@@ -17,7 +17,9 @@ void guard_text_state(FILE *to, const struct guard_state *state, const struct er
 				     : "armed with the static wall, nothing is diverted");
 	if (state->armed || state->walled)
 		fprintf(to, "mxmirage blocks port 25 on this host; `mxmirage guard disarm` opens it%s\n",
-			state->owner && state->walled ? ", once the owner is stopped" : "");
+			state->owner && state->walled
+				? "; a daemon that was run by hand is to be stopped first"
+				: "");
 	else if (changed)
 		fprintf(to, "port 25 may be open; `mxmirage guard arm` closes it\n");
 	else

@@ -220,7 +220,7 @@ class VerbsTest(unittest.TestCase):
     def test_the_way_to_open_is_one_that_works(self) -> None:
         """While this daemon owns the rules, `guard disarm` is refused: it is to be stopped first."""
         self.assertRegex(self.verb("status"), "devices guarded: 2; to open port 25 stop mxmirage, then `mxmirage guard")
-        self.assertRegex(self.verb("guard", "status"), "`mxmirage guard disarm` opens it, once the owner is stopped")
+        self.assertRegex(self.verb("guard", "status"), "`mxmirage guard disarm` opens it; a daemon that was run by hand is to be stopped first")
         refused = self.mxmirage.command("guard", "disarm")
         self.assertEqual(refused.returncode, 70)
         self.assertRegex(refused.stderr, f"{self.mxmirage.process.pid}, .*: stop that one first")
