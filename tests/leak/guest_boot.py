@@ -4,7 +4,6 @@ until the machine is off."""
 from __future__ import annotations
 
 import random
-import time
 
 from campaign import Result, Void
 from guest_world import GuestWorld
@@ -37,12 +36,7 @@ def _canary(world: GuestWorld) -> None:
     if not seen.get("v4_to_port_25") or not seen.get("v6_to_port_25"):
         raise Void(f"of the probes of a boot the oracle saw {seen}")
     world.shell("systemctl kill -s KILL guest-probe; systemctl stop guest-probe")
-    # What was still on its way has arrived when nothing new does.
-    before = None
-    while seen != before:
-        before = seen
-        time.sleep(1)
-        seen = world.oracle.seen()
+    world.all_seen()
     world.oracle.reset()
 
 
