@@ -16,13 +16,7 @@ static const struct origdst_finder finders[] = {{"listener", AF_INET, served_fin
 
 static void start(void)
 {
-	struct err err;
-	struct conf *conf = conf_new("test", NULL, 1, &err);
-	ck_assert_ptr_nonnull(conf);
-	struct policy *policy = policy_new(conf, NULL, 1, &err);
-	conf_unref(conf);
-	ck_assert_ptr_nonnull(policy);
-	served_start(policy, finders, NULL);
+	served_start(served_policy(), finders, NULL);
 }
 
 /* The last line of the next reply; empty where the connection ends, 5 s at most. */

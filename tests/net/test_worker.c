@@ -40,20 +40,9 @@ static const struct origdst_finder diverted_finders[] = {
 static const struct origdst_finder undiverted_finders[] = {{"listener", AF_INET, served_find_listener}, {0}};
 static const struct origdst_finder unknown_finders[] = {{"none", AF_INET, find_none}, {0}};
 
-static const struct policy *test_policy(void)
-{
-	struct err err;
-	struct conf *conf = conf_new("test", NULL, 1, &err);
-	ck_assert_ptr_nonnull(conf);
-	struct policy *policy = policy_new(conf, NULL, 1, &err);
-	conf_unref(conf);
-	ck_assert_ptr_nonnull(policy);
-	return policy;
-}
-
 static void start_diverted(void)
 {
-	served_start(test_policy(), diverted_finders, NULL);
+	served_start(served_policy(), diverted_finders, NULL);
 }
 
 /* Reads until `wanted` replies (last lines) or the end have come; at most 5 s. Returns text in static storage. */
@@ -235,7 +224,7 @@ START_TEST(talking_before_the_banner)
 	int fd = dial();
 	put(fd, "EHLO early.example\r\n");
 	usleep(50000);
-	const struct policy *policy = test_policy();
+	const struct policy *policy = served_policy();
 	const struct worker_setup setup = {
 		.listeners = &listener,
 		.listener_count = 1,
@@ -303,7 +292,7 @@ END_TEST
 /* facts, row 59: without rules in the way, a direct connection is served and told apart. */
 START_TEST(undiverted_is_accepted_and_counted)
 {
-	served_start(test_policy(), undiverted_finders, NULL);
+	served_start(served_policy(), undiverted_finders, NULL);
 	int fd = dial();
 	ck_assert(begins(take(fd, 1), "220 "));
 	ck_assert_uint_eq(count(STATS_UNDIVERTED), 1);
@@ -315,7 +304,7 @@ END_TEST
 
 START_TEST(unknown_is_accepted_and_counted)
 {
-	served_start(test_policy(), unknown_finders, NULL);
+	served_start(served_policy(), unknown_finders, NULL);
 	int fd = dial();
 	ck_assert(begins(take(fd, 1), "220 "));
 	ck_assert_uint_eq(count(STATS_UNDIVERTED), 0);
@@ -449,7 +438,7 @@ END_TEST
 
 START_TEST(stopping_says_goodbye)
 {
-	served_start(test_policy(), diverted_finders, NULL);
+	served_start(served_policy(), diverted_finders, NULL);
 	int fd = dial();
 	take(fd, 1);
 	served_stop();

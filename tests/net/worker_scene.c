@@ -27,6 +27,17 @@ uint16_t served_port_of(int fd)
 						 : ((struct sockaddr_in *)&bound)->sin_port);
 }
 
+const struct policy *served_policy(void)
+{
+	struct err err;
+	struct conf *conf = conf_new("test", NULL, 1, &err);
+	ck_assert_ptr_nonnull(conf);
+	struct policy *policy = policy_new(conf, NULL, 1, &err);
+	conf_unref(conf);
+	ck_assert_ptr_nonnull(policy);
+	return policy;
+}
+
 void served_start(const struct policy *policy, const struct origdst_finder *finders, const char *dns_servers)
 {
 	struct err err = {""};

@@ -18,6 +18,9 @@ struct worker_scene {
 
 extern struct worker_scene served;
 
+/* Of a configuration in which nothing is set. */
+const struct policy *served_policy(void);
+
 /* Takes the policy's reference. dns_servers as in struct worker_setup; NULL: nothing is resolved. */
 void served_start(const struct policy *policy, const struct origdst_finder *finders, const char *dns_servers);
 void served_stop(void);
