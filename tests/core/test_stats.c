@@ -138,7 +138,7 @@ START_TEST(survives_the_death_of_its_writer)
 	for (int round = 0; round < 10; round++) {
 		int pipe_fds[2];
 		ck_assert_int_eq(pipe(pipe_fds), 0);
-		pid_t child = fork();
+		pid_t child = suite_fork();
 		if (child == 0) {
 			struct stats_block *block = stats_block(&stats, 0);
 			for (unsigned i = 0;; i++) {

@@ -31,9 +31,9 @@ void scene_listen(struct scene *scene, const struct ruleset_observation *observa
 {
 	struct err err = {""};
 	scene->escape = escape_new(observation, &err);
-	ck_assert_msg(scene->escape != NULL, "%s", err.text);
+	must(scene->escape != NULL, "%s", err.text);
 	scene->search = culprit_search_new(&err);
-	ck_assert_msg(scene->search != NULL, "%s", err.text);
+	must(scene->search != NULL, "%s", err.text);
 }
 
 void scene_make(struct scene *scene, const struct ruleset_observation *observation)
@@ -90,13 +90,10 @@ void watch(struct sightings *seen, unsigned events)
 /* A process of SENDER_UID that does `act` in the caller's namespace. */
 pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where)
 {
-	pid_t child = fork();
-	if (child != 0) {
-		ck_assert_int_ge(child, 0);
+	pid_t child = suite_fork();
+	if (child != 0)
 		return child;
-	}
 	alarm(30 * test_slowness());
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (where)
 		netns_enter(where);
 	prctl(PR_SET_NAME, SENDER);

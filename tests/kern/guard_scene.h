@@ -4,22 +4,21 @@
 #ifndef TEST_GUARD_SCENE_H
 #define TEST_GUARD_SCENE_H
 
-#include <check.h>
-
 #include "guard.h"
+#include "suite.h"
 
 static inline struct guard *guard_open(void)
 {
 	struct err err = {""};
 	struct guard *guard = guard_new(-1, &err);
-	ck_assert_msg(guard != NULL, "%s", err.text);
+	must(guard != NULL, "%s", err.text);
 	return guard;
 }
 
 static inline void arm(struct guard *guard, const struct ruleset *rules)
 {
 	struct err err = {""};
-	ck_assert_msg(guard_arm(guard, rules, &err) == 0, "%s", err.text);
+	must(guard_arm(guard, rules, &err) == 0, "%s", err.text);
 }
 
 static inline void assert_verified(struct guard *guard, const struct ruleset *rules)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,13 +54,12 @@ static void links_make(const struct internet *world)
 static int listener_open(uint16_t port)
 {
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0, on = 1;
-	ck_assert_int_ge(fd, 0);
+	must(fd >= 0, "socket: %s", strerror(errno));
 	setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	ck_assert_msg(
-		bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0, "port %u: %s", port, strerror(errno));
-	ck_assert_int_eq(listen(fd, 64), 0);
+	must(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(fd, 64) == 0, "port %u: %s", port,
+		strerror(errno));
 	return fd;
 }
 
@@ -87,10 +85,9 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 {
 	int ready[2];
 	ck_assert_int_eq(pipe(ready), 0);
-	pid_t child = fork();
+	pid_t child = suite_fork();
 	if (child == 0) {
 		alarm(60 * test_slowness());
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		netns_enter(where);
 		int listeners[8];
 		nfds_t count = 0;
@@ -100,7 +97,6 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 		serve(listeners, count, greeting);
 		_exit(EXIT_FAILURE);
 	}
-	ck_assert_int_ge(child, 0);
 	close(ready[1]);
 	char byte;
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
@@ -180,7 +176,7 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 {
 	int result[2];
 	ck_assert_int_eq(pipe(result), 0);
-	pid_t child = fork();
+	pid_t child = suite_fork();
 	if (child == 0) {
 		alarm(10 * test_slowness());
 		if (where)
@@ -188,7 +184,6 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 		struct outcome outcome = connect_once(address, port, device);
 		_exit(write(result[1], &outcome, sizeof(outcome)) == sizeof(outcome) ? 0 : 1);
 	}
-	ck_assert_int_ge(child, 0);
 	close(result[1]);
 	return (struct attempt){child, result[0]};
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +31,7 @@ void netns_fresh(void)
 	/* By Check's handler the whole process group would end, where no test is forked: ctest, ./dev and the shell. */
 	signal(SIGALRM, SIG_DFL);
 	alarm(60 * test_slowness());
-	ck_assert_msg(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
+	must(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
 	loopback_up();
 }
 
@@ -40,15 +39,13 @@ pid_t netns_peer(void)
 {
 	int ready[2];
 	ck_assert_int_eq(pipe(ready), 0);
-	pid_t child = fork();
+	pid_t child = suite_fork();
 	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		netns_fresh();
 		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		for (;;)
 			pause();
 	}
-	ck_assert_int_ge(child, 0);
 	close(ready[1]);
 	char byte;
 	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
@@ -61,18 +58,6 @@ uint64_t now_ms(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-void must(bool is, const char *format, ...)
-{
-	if (is)
-		return;
-	va_list args;
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	_exit(EXIT_FAILURE);
 }
 
 void netns_enter(pid_t process)
@@ -127,7 +112,7 @@ void shell(const char *format, ...)
 	int status;
 	free(output_take(shell_open(format, args), &status));
 	va_end(args);
-	ck_assert_msg(status == 0, "`%s` failed with status 0x%x", format, status);
+	must(status == 0, "`%s` failed with status 0x%x", format, status);
 }
 
 int shell_status(const char *format, ...)
@@ -147,7 +132,7 @@ char *shell_output(const char *format, ...)
 	int status;
 	char *text = output_take(shell_open(format, args), &status);
 	va_end(args);
-	ck_assert_msg(status == 0, "`%s` failed with status 0x%x", format, status);
+	must(status == 0, "`%s` failed with status 0x%x", format, status);
 	return text;
 }
 
@@ -162,7 +147,7 @@ char *nft_list(void)
 char *file_read(const char *path)
 {
 	FILE *from = fopen(path, "r");
-	ck_assert_msg(from != NULL, "%s cannot be read", path);
+	must(from != NULL, "%s cannot be read", path);
 	char *text = stream_read(from);
 	fclose(from);
 	return text;

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "suite.h"
+
 /*
  * Moves the calling process into a fresh network namespace, loopback up; call it first in every
  * test that touches the network. The process ends by SIGALRM if the test lasts for longer than 60 s, times
@@ -31,12 +33,6 @@ unsigned test_slowness(void);
 
 /* The clock that only goes forward. */
 uint64_t now_ms(void);
-
-/*
- * Ends the process with a text where something isn't as it must be: what a process beside the test's own has in place
- * of assertions, which write to a file of Check's whose position both would move.
- */
-void must(bool is, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Enters the namespace of a process; the calling process should be a child that ends soon. */
 void netns_enter(pid_t process);

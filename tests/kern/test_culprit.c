@@ -192,7 +192,7 @@ START_TEST(test_without_the_right_to_look)
 	shell("mkdir -p %s/mxmirage-test-%d/a.service", place, getpid());
 	char group[96];
 	snprintf(group, sizeof(group), "/mxmirage-test-%d/a.service", getpid());
-	pid_t sender = fork();
+	pid_t sender = suite_fork();
 	if (sender == 0) {
 		must(shell_status("echo %d > %s%s/cgroup.procs", getpid(), place, group) == 0, "%s", group);
 		prctl(PR_SET_NAME, SENDER);

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "escape_scene.h"
@@ -160,10 +159,9 @@ START_TEST(test_listener_is_killed)
 	shell(NOTRACK("output"));
 	int ready[2];
 	ck_assert_int_eq(pipe(ready), 0);
-	pid_t listener = fork();
+	pid_t listener = suite_fork();
 	if (listener == 0) {
 		alarm(30 * test_slowness());
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		scene_listen(&scene, &observation);
 		must(write(ready[1], "", 1) == 1, "%s", strerror(errno));
 		pause();

@@ -314,7 +314,7 @@ END_TEST
 START_TEST(test_without_privilege)
 {
 	netns_fresh();
-	pid_t child = fork();
+	pid_t child = suite_fork();
 	if (child == 0) {
 		static const uint16_t smtp[] = {25};
 		struct nlsock sock;

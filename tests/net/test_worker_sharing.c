@@ -19,6 +19,7 @@
 
 #include "core/tree.h"
 #include "listener.h"
+#include "suite.h"
 #include "worker.h"
 
 /* Of Linux 6.7's headers; Debian 12's are older. */
@@ -274,7 +275,7 @@ START_TEST(no_written_page_in_common)
 
 	int pair[2];
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	pid_t pid = fork();
+	pid_t pid = suite_fork();
 	if (pid == 0) {
 		close(pair[0]);
 		client(pair[1], ports);
@@ -329,11 +330,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, no_written_page_in_common, SINK, MODES);
 	suite_add_tcase(suite, tcase);
-	SRunner *runner = srunner_create(suite);
 	/* Each in a process that is as fresh as the responder: a heap with holes in it lays out anything anywhere. */
-	srunner_set_fork_status(runner, CK_FORK);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	setenv("CK_FORK", "yes", 1);
+	return suite_run(suite);
 }

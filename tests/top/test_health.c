@@ -20,8 +20,7 @@ static void start(void)
 	struct err err;
 	int pair[2];
 	ck_assert_int_eq(control_pair(pair, &err), 0);
-	responder = (struct responder_process){.pid = fork(), .channel = pair[0]};
-	ck_assert_int_ge(responder.pid, 0);
+	responder = (struct responder_process){.pid = suite_fork(), .channel = pair[0]};
 	if (responder.pid == 0) {
 		for (;;)
 			pause();

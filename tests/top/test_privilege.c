@@ -83,7 +83,7 @@ static const struct {
 
 START_TEST(a_service_keeps_one_capability_and_its_responder_none)
 {
-	pid_t pid = fork();
+	pid_t pid = suite_fork();
 	if (pid == 0)
 		_exit(confined(services[_i].capabilities, services[_i].responder));
 	int status;

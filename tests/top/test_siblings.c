@@ -168,7 +168,7 @@ START_TEST(they_do_not_outlive_the_first)
 	int fds[2];
 	char byte;
 	ck_assert_int_eq(pipe(fds), 0);
-	pid_t first = fork();
+	pid_t first = suite_fork();
 	if (first == 0) {
 		struct siblings family;
 		int pair[2];
