@@ -95,6 +95,13 @@ void stats_format(struct stats *stats, void *memory, const struct stats_layout *
  */
 bool stats_attach(struct stats *stats, void *memory, size_t size);
 
+/*
+ * Whether all that leads from one place of the region to another stays within it: a file of which a power cut left
+ * some pages may have a header and no tables, and a writer that trusted it would die of it at each start. Looks at
+ * every row; only while nobody writes.
+ */
+bool stats_is_sound(const struct stats *stats);
+
 /* The block of worker `index`, below layout.blocks. */
 struct stats_block *stats_block(const struct stats *stats, uint32_t index);
 
