@@ -49,13 +49,17 @@ static void session_close(struct session *session)
 	free(session);
 }
 
-/* Waits for `what` from here on. */
+/*
+ * Waits for `what` from here on. Where the kernel watches nothing more, or there is no memory for it, the time is over
+ * at once: nobody would ever hear of the client again.
+ */
 static void session_wait(struct session *session, short what, const struct timeval *timeout)
 {
 	evutil_socket_t fd = event_get_fd(&session->event);
 	event_del(&session->event);
 	event_assign(&session->event, session->shared->base, fd, what | EV_PERSIST, session_ready, session);
-	event_add(&session->event, timeout);
+	if (event_add(&session->event, timeout) < 0)
+		event_active(&session->event, EV_TIMEOUT, 0);
 }
 
 /* A copy of bytes, NULL for none. False when out of memory. */
@@ -526,7 +530,10 @@ static struct in6_addr address_mapped(const struct sockaddr_storage *address)
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
 {
 	struct session *session = calloc(1, sizeof(*session));
-	if (!session) {
+	if (session)
+		event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
+	if (!session || event_add(&session->event, shared->idle) < 0) {
+		free(session);
 		close(fd);
 		return -ENOMEM;
 	}
@@ -541,8 +548,6 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	session_count_opened(session, peer->result);
 	LIST_INSERT_HEAD(&shared->sessions, session, link);
 	smtp_init(&session->smtp, &session->policy.policy->profile);
-	event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
-	event_add(&session->event, shared->idle);
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
 	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);

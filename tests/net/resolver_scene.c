@@ -9,7 +9,7 @@
 
 #include "resolver_zone.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 5
 #else
 #define SLOWER 1

@@ -448,6 +448,28 @@ START_TEST(stopping_says_goodbye)
 }
 END_TEST
 
+/* The reason is the resolver's, and so is the text. The listeners are the worker's to close all the same. */
+START_TEST(name_servers_that_cannot_be_read_are_named)
+{
+	struct err err = {""};
+	int listener = listener_open(0, &err);
+	ck_assert_msg(listener >= 0, "%s", err.text);
+	const struct policy *policy = served_policy();
+	const struct worker_setup setup = {
+		.listeners = &listener,
+		.listener_count = 1,
+		.policy = policy,
+		.finders = undiverted_finders,
+		.resolve = true,
+		.dns_servers = "ns.example",
+	};
+	ck_assert_ptr_null(worker_start(&setup, &err));
+	ck_assert_msg(strstr(err.text, "\"ns.example\"") != NULL, "%s", err.text);
+	ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
+	policy_unref(policy);
+}
+END_TEST
+
 /* facts, row 32's first part: more recipients than fit inline. */
 START_TEST(many_recipients_are_all_counted)
 {
@@ -500,6 +522,7 @@ int main(void)
 	tcase_add_test(alone, undiverted_is_accepted_and_counted);
 	tcase_add_test(alone, unknown_is_accepted_and_counted);
 	tcase_add_test(alone, stopping_says_goodbye);
+	tcase_add_test(alone, name_servers_that_cannot_be_read_are_named);
 	suite_add_tcase(suite, alone);
 	return suite_run(suite);
 }
