@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "admin_json.h"
@@ -88,7 +87,7 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 {
 	(void)route;
 	reply_json(
-		request, admin_json_status(admin->setup.stats, admin->setup.started_s, (uint64_t)time(NULL),
+		request, admin_json_status(admin->setup.stats, (clock_ms() - admin->setup.started_ms) / 1000,
 				 admin->policy && admin->policy->providers ? "smart" : "sink"));
 }
 

@@ -89,14 +89,14 @@ static json_t *escapes_json(const struct escapes *escapes)
 	return list;
 }
 
-json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode)
+json_t *admin_json_status(const struct stats *stats, uint64_t uptime_s, const char *mode)
 {
 	struct stats_kernel kernel;
 	stats_kernel_read(stats, &kernel);
 
 	json_t *status = json_object();
 	json_object_set_new(status, "version", json_string(MXMIRAGE_VERSION));
-	json_object_set_new(status, "uptime_s", integer(now_s > started_s ? now_s - started_s : 0));
+	json_object_set_new(status, "uptime_s", integer(uptime_s));
 	json_object_set_new(status, "counting_since_s", integer(stats_since(stats)));
 	json_object_set_new(status, "mode", json_string(mode));
 

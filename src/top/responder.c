@@ -164,7 +164,7 @@ static void reset(void *arg)
 	attempt_table_reset(responder->state->attempts);
 }
 
-static int start_admin(struct responder *responder, uint64_t started_s, struct err *err)
+static int start_admin(struct responder *responder, uint64_t started_ms, struct err *err)
 {
 	struct resolver_setup resolver = resolver_defaults;
 	resolver.base = responder->base;
@@ -179,7 +179,7 @@ static int start_admin(struct responder *responder, uint64_t started_s, struct e
 		.refresh = ask_refresh,
 		.reload = ask_reload,
 		.arg = responder,
-		.started_s = started_s,
+		.started_ms = started_ms,
 		.reset = reset,
 		.state = responder->state,
 		.resolver = responder->resolver,
