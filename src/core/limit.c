@@ -117,7 +117,6 @@ void limit_table_reset(struct limit_table *table)
 {
 	for (size_t i = 0; i <= table->mask; i++) {
 		struct limit_entry *entry = &table->entries[i];
-		/* Untouched pages stay untouched. */
 		if (load(&entry->owner) == 0)
 			continue;
 		entry_forget(entry);

@@ -161,7 +161,9 @@ static void reset(void *arg)
 	say(responder, CONTROL_RESET);
 	injections_reset(responder->state->injections);
 	limit_table_reset(responder->state->limits);
-	attempt_table_reset(responder->state->attempts);
+	int code = attempt_table_reset(responder->state->attempts);
+	if (code < 0)
+		log_error("reset: what was tried before is not forgotten: %s", strerror(-code));
 }
 
 static int start_admin(struct responder *responder, uint64_t started_ms, struct err *err)
