@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -237,6 +238,18 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 	return all;
 }
 
+/* A number of the request's, 0 where it names none. */
+static int read_number(const json_t *value, const char *key, uint32_t *number, struct err *err)
+{
+	const json_t *found = json_object_get(value, key);
+	json_int_t wanted = json_integer_value(found);
+	*number = 0;
+	if (found && (!json_is_integer(found) || wanted < 0 || wanted > UINT32_MAX))
+		return err_set(err, -EINVAL, "%s: say a whole number from 0 to %" PRIu32, key, UINT32_MAX);
+	*number = (uint32_t)wanted;
+	return 0;
+}
+
 static const char *text_of(const json_t *value, const char *key)
 {
 	const char *text = json_string_value(json_object_get(value, key));
@@ -297,10 +310,11 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	const char *phase = text_of(value, "phase"), *action = text_of(value, "action");
 	const char *text = text_of(value, "text");
 	int at = phase_of(phase[0] ? phase : "rcpt"), act = action_of(action[0] ? action : "reply");
-	json_int_t code = json_integer_value(json_object_get(value, "code"));
-	json_int_t delay = json_integer_value(json_object_get(value, "delay_ms"));
-	json_int_t seconds = json_integer_value(json_object_get(value, "seconds"));
-	json_int_t count = json_integer_value(json_object_get(value, "count"));
+	uint32_t code, delay, seconds, count;
+	if (read_number(value, "code", &code, err) < 0 || read_number(value, "delay_ms", &delay, err) < 0 ||
+		read_number(value, "seconds", &seconds, err) < 0 ||
+		read_number(value, "count", &count, err) < 0)
+		return -EINVAL;
 	if (at < 0)
 		return err_set(err, -EINVAL,
 			"phase \"%s\" is none: say connect, ehlo, mail, rcpt, data or end_of_data", phase);
@@ -310,19 +324,17 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if (act >= PROVIDER_CLOSE && code == 0)
 		code = 421; /* never said: the connection ends instead */
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
-		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
-			(long long)code);
+		return err_set(err, -EINVAL,
+			"code %" PRIu32 " is no refusal: say 400 to 599, or only a delay", code);
 	const char *enhanced = text_of(value, "enhanced");
 	if (enhanced[0] && !reply_text_is_enhanced(enhanced))
 		return err_set(err, -EINVAL, "enhanced: say a code such as 4.7.1, or none");
-	if (enhanced[0] && code > 0 && enhanced[0] - '0' != code / 100)
+	if (enhanced[0] && code > 0 && (uint32_t)(enhanced[0] - '0') != code / 100)
 		return err_set(err, -EINVAL,
-			"code %lld and enhanced %.15s contradict: begin both with the same digit",
-			(long long)code, enhanced);
+			"code %" PRIu32 " and enhanced %.15s contradict: begin both with the same digit",
+			code, enhanced);
 	if (delay > 600000)
-		return err_set(err, -EINVAL, "delay of %lld s: say 600 s at most", (long long)delay / 1000);
-	if (delay < 0 || seconds < 0 || count < 0 || count > UINT32_MAX)
-		return err_set(err, -EINVAL, "delay, time and count must not be negative");
+		return err_set(err, -EINVAL, "delay of %" PRIu32 " s: say 600 s at most", delay / 1000);
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
@@ -342,16 +354,16 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 		.kind = code >= 500 ? PROVIDER_BOUNCE : PROVIDER_DEFER,
 		.phase = (enum smtp_phase)at,
 		.action = (enum provider_action)act,
-		.code = (unsigned)code,
+		.code = code,
 		.weight = 1,
 		.wording = "current",
 		.source = "inject",
 		.seen = "",
 		.file = "inject",
 	};
-	injection->delay_ms = (uint32_t)delay;
-	injection->until_ms = seconds ? now_ms + (uint64_t)seconds * 1000 : 0;
-	injection->count = (uint32_t)count;
+	injection->delay_ms = delay;
+	injection->until_ms = seconds ? now_ms + seconds * UINT64_C(1000) : 0;
+	injection->count = count;
 	return 0;
 }
 
@@ -361,12 +373,12 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 	struct injection injection;
 	uint32_t used;
 	for (size_t i = 0; injections_at(injections, i, &injection, &used); i++) {
-		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:i}", "domain",
+		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I}", "domain",
 			injection.domain, "provider", injection.provider, "source", injection.source, "phase",
 			provider_phase_name(injection.phase), "action", actions[injection.reply.action],
-			"code", (int)injection.reply.code, "enhanced", injection.enhanced, "text",
-			injection.text, "delay_ms", (int)injection.delay_ms, "used", (int)used, "count",
-			(int)injection.count);
+			"code", (json_int_t)injection.reply.code, "enhanced", injection.enhanced, "text",
+			injection.text, "delay_ms", (json_int_t)injection.delay_ms, "used", (json_int_t)used,
+			"count", (json_int_t)injection.count);
 		if (injection.until_ms)
 			json_object_set_new(one, "seconds_left",
 				json_number(injection.until_ms > now_ms
