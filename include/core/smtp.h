@@ -199,7 +199,7 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
  * The caller ends the session on its own account (time-out, shutdown): appends `421 enhanced text`.
  * The caller closes then.
  */
-void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
+void smtp_abort(const char *enhanced, const char *text, struct smtp_out *out);
 
 /* The caller ends the session behind the reply that was decided last: the next step wants the close. */
 void smtp_close(struct smtp *smtp);

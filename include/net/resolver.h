@@ -65,7 +65,7 @@ void resolver_forget(struct resolver_question *question);
  * NULL where it is unknown. host is set to its name, valid as long as the entry.
  */
 struct resolver_entry *resolver_by_address(
-	struct resolver *resolver, const struct sockaddr_storage *address, struct span *host);
+	struct resolver *resolver, const struct in6_addr *address, struct span *host);
 
 /* failed: answered MX_UNKNOWN for another reason than the next two. refused: too many were under way. */
 struct resolver_counts {

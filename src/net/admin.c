@@ -15,6 +15,7 @@
 #include "admin_json.h"
 #include "clock.h"
 #include "explain.h"
+#include "mapped.h"
 
 /* What a client of the control socket may make grow. */
 #define HEADERS_MAX 8192
@@ -247,12 +248,9 @@ struct explaining {
 static void explain_reply(struct explaining *explaining, const struct mx_answer *answer)
 {
 	struct admin *admin = explaining->admin;
-	struct sockaddr_storage to = {0};
-	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = explaining->to};
-	memcpy(&to, &six, sizeof(six));
 	json_t *value = explain_address(admin->policy, admin->setup.state, explaining->address,
-		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &to : NULL, answer,
-		clock_ms());
+		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &explaining->to : NULL,
+		answer, clock_ms());
 	struct evhttp_connection *connection = evhttp_request_get_connection(explaining->request);
 	if (connection)
 		evhttp_connection_set_closecb(connection, NULL, NULL);
@@ -289,8 +287,8 @@ static void answer_explain(struct admin *admin, const struct route *route, struc
 	explaining->admin = admin;
 	explaining->request = request;
 	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
-	explaining->has_from = from && explain_read_address(from, &explaining->from);
-	explaining->has_to = to && explain_read_address(to, &explaining->to);
+	explaining->has_from = from && mapped_read(from, &explaining->from);
+	explaining->has_to = to && mapped_read(to, &explaining->to);
 	bool bad = !address || !explain_is_recipient(address) || (from && !explaining->has_from) ||
 		   (to && !explaining->has_to);
 	evhttp_clear_headers(&query);

@@ -1,6 +1,5 @@
 #include "explain.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "conf_suggest.h"
 #include "forced.h"
+#include "mapped.h"
 #include "reply_text.h"
 #include "smtp_text.h"
 
@@ -17,18 +17,6 @@ static const char *const statuses[] = {
 	[MX_NO_DOMAIN] = "no such domain",
 	[MX_UNKNOWN] = "no answer",
 };
-
-bool explain_read_address(const char *text, struct in6_addr *address)
-{
-	struct in_addr four;
-	if (inet_pton(AF_INET6, text, address) == 1)
-		return true;
-	if (inet_pton(AF_INET, text, &four) != 1)
-		return false;
-	*address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-	memcpy(&address->s6_addr[12], &four, sizeof(four));
-	return true;
-}
 
 /* `storage` keeps what the path's parts point to. */
 static bool read_recipient(const char *address, char *storage, size_t size, struct smtp_path *path)
@@ -52,34 +40,17 @@ static json_t *json_number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-/* As sessions write their client's address. */
-static const char *address_text(const struct in6_addr *address, char text[INET6_ADDRSTRLEN])
-{
-	if (IN6_IS_ADDR_V4MAPPED(address))
-		return inet_ntop(AF_INET, &address->s6_addr[12], text, INET6_ADDRSTRLEN);
-	return inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
-}
-
-static json_t *address_json(const struct sockaddr_storage *address)
-{
-	char text[INET6_ADDRSTRLEN] = "?";
-	if (address->ss_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text, sizeof(text));
-	return json_string(text);
-}
-
 static json_t *answer_json(const struct mx_answer *answer)
 {
 	json_t *dns = json_object(), *hosts = json_array(), *addresses = json_array();
+	char text[INET6_ADDRSTRLEN];
 	json_object_set_new(dns, "status", json_string(answer ? statuses[answer->status] : "not asked"));
 	for (size_t i = 0; answer && i < answer->host_count; i++)
 		json_array_append_new(
 			hosts, json_pack("{s:i,s:s}", "preference", (int)answer->hosts[i].preference, "host",
 				       answer->hosts[i].name));
 	for (size_t i = 0; answer && i < answer->address_count; i++)
-		json_array_append_new(addresses, address_json(&answer->addresses[i]));
+		json_array_append_new(addresses, json_string(mapped_text(&answer->addresses[i], text)));
 	json_object_set_new(dns, "mx", hosts);
 	json_object_set_new(dns, "addresses", addresses);
 	return dns;
@@ -191,7 +162,7 @@ static void add_precedence(json_t *all, const struct policy *policy, const struc
 {
 	char source[INET6_ADDRSTRLEN];
 	size_t injected = injections_for(state->injections, domain, provider ? provider->name : "",
-		from ? address_text(from, source) : NULL, now_ms);
+		from ? mapped_text(from, source) : NULL, now_ms);
 	json_t *asked = asked_json(policy, json_string_value(json_object_get(all, "address")));
 	if (injected > 0)
 		json_object_set_new(all, "injected", json_number(injected));
@@ -200,7 +171,7 @@ static void add_precedence(json_t *all, const struct policy *policy, const struc
 }
 
 json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
-	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
+	const struct in6_addr *from, const struct in6_addr *to, const struct mx_answer *answer,
 	uint64_t now_ms)
 {
 	const char *at = strrchr(address, '@');
@@ -230,7 +201,7 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 		json_object_set_new(all, "mx_mismatch", json_string("reject"));
 	if (from) {
 		struct policy_standing standing;
-		policy_standing(policy, state, provider, from, now_ms, &standing);
+		policy_standing(state, provider, from, now_ms, &standing);
 		json_object_set_new(all, "sender",
 			json_pack("{s:i,s:i}", "connections", (int)standing.connections, "violations",
 				(int)standing.violations));
@@ -296,10 +267,10 @@ static int read_source(const char *text, char source[INET6_ADDRSTRLEN], struct e
 	struct in6_addr address;
 	if (!text[0])
 		return 0;
-	if (!explain_read_address(text, &address))
+	if (!mapped_read(text, &address))
 		return err_set(
 			err, -EINVAL, "source \"%s\" is no IP address: say one, such as 192.0.2.11", text);
-	address_text(&address, source);
+	mapped_text(&address, source);
 	return 0;
 }
 

@@ -302,7 +302,7 @@ void resolver_forget(struct resolver_question *question)
 }
 
 struct resolver_entry *resolver_by_address(
-	struct resolver *resolver, const struct sockaddr_storage *address, struct span *host)
+	struct resolver *resolver, const struct in6_addr *address, struct span *host)
 {
 	return resolver_cache_by_address(resolver->cache, address, host);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "mapped.h"
 #include "resolver.h"
 
 const struct session_limits session_limits = {
@@ -334,7 +335,7 @@ static void session_time_out(struct session *session, const char *what)
 		return;
 	}
 	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	smtp_abort(&session->smtp, "4.4.2", what, &out);
+	smtp_abort("4.4.2", what, &out);
 	if (session_flush(session, &out) == FLUSHED)
 		session_finish(session, true);
 	else
@@ -516,15 +517,12 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* IPv4 as v4-mapped, so that one form serves both. */
-static struct in6_addr address_mapped(const struct sockaddr_storage *address)
+/* The peer's or the destination's, which is all zero where it is unknown. */
+static struct in6_addr address_of(const struct sockaddr_storage *address)
 {
-	if (address->ss_family == AF_INET6)
-		return ((const struct sockaddr_in6 *)address)->sin6_addr;
-	struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
 	if (address->ss_family == AF_INET)
-		memcpy(&mapped.s6_addr[12], &((const struct sockaddr_in *)address)->sin_addr, 4);
-	return mapped;
+		return mapped_v4(&((const struct sockaddr_in *)address)->sin_addr);
+	return ((const struct sockaddr_in6 *)address)->sin6_addr;
 }
 
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
@@ -541,8 +539,8 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	session->policy = (struct policy_session){
 		.policy = policy_ref(shared->policy),
 		.state = shared->state,
-		.source = address_mapped(&peer->source),
-		.destination = address_mapped(&peer->destination),
+		.source = address_of(&peer->source),
+		.destination = address_of(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
 	session_count_opened(session, peer->result);
@@ -585,7 +583,7 @@ void session_shared_done(struct session_shared *shared)
 	while ((session = LIST_FIRST(&shared->sessions))) {
 		if (session->state == SESSION_TALKING) {
 			struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
-			smtp_abort(&session->smtp, "4.3.2", "Service shutting down", &out);
+			smtp_abort("4.3.2", "Service shutting down", &out);
 			stream_send(session, out.data, out.len, false);
 		}
 		session_close(session);

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "mapped.h"
 #include "resolver.h"
 #include "session_internal.h"
 
@@ -33,18 +34,12 @@ uint32_t session_domain_row(struct session *session, struct span domain)
 	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
 }
 
-static uint32_t address_row(
-	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
-{
-	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
-	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
-}
-
 void session_count_opened(struct session *session, enum origdst_result result)
 {
 	struct stats_block *block = session->shared->block;
-	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
-	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
+	session->destination =
+		stats_row(block, STATS_DESTINATIONS, mapped_bytes(&session->policy.destination));
+	session->source = stats_row(block, STATS_SOURCES, mapped_bytes(&session->policy.source));
 	stats_add(block, STATS_CONNECTIONS, 1);
 	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
 	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);

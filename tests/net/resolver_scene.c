@@ -1,12 +1,12 @@
 #include "resolver_scene.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "mapped.h"
 #include "resolver_zone.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -119,14 +119,8 @@ static const char *describe(const struct mx_answer *answer, char text[16384])
 		len += (size_t)snprintf(text + len, 16384 - len, " %u %s", answer->hosts[i].preference,
 			answer->hosts[i].name);
 	for (size_t i = 0; i < answer->address_count; i++) {
-		char address[INET6_ADDRSTRLEN] = "?";
-		const struct sockaddr_storage *from = &answer->addresses[i];
-		if (from->ss_family == AF_INET)
-			inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, address,
-				sizeof(address));
-		else
-			inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)from)->sin6_addr, address,
-				sizeof(address));
+		char address[INET6_ADDRSTRLEN];
+		mapped_text(&answer->addresses[i], address);
 		len += (size_t)snprintf(text + len, 16384 - len, "%s %s", i == 0 ? " at" : "", address);
 	}
 	if (answer->partial)
