@@ -45,7 +45,11 @@ enum stats_counter {
 	STATS_MX_MISMATCH,     /* recipients refused because their domain is not served at the destination */
 	STATS_LIMITED,         /* replies given because a limit was passed */
 	STATS_FAULTS,          /* connections broken on purpose */
-	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time */
+	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time, each time that a session asked */
+	STATS_DNS_LOOKUPS,     /* begun; of one domain, whoever waits for it */
+	STATS_DNS_CACHED,      /* answers that were at hand */
+	STATS_DNS_TIMED_OUT,   /* lookups that took too long */
+	STATS_DNS_REFUSED,     /* not begun: too many were under way */
 	STATS_COUNTERS,
 };
 

@@ -8,10 +8,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "policy.h"
 #include "stats.h"
 
 /* New references; NULL when out of memory. */
-json_t *admin_json_status(const struct stats *stats, uint64_t uptime_s, const char *mode);
+json_t *admin_json_status(
+	const struct stats *stats, const struct policy_state *state, uint64_t uptime_s, const char *mode);
 
 /*
  * Appends a table's text. A row at a time: a table may have a million, and their values together would take ten times

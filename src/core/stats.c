@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
-#define STATS_VERSION 5
+#define STATS_VERSION 6
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
 #define PROBES_MAX 64

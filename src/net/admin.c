@@ -87,9 +87,9 @@ static void reply_json(struct evhttp_request *request, json_t *value)
 static void answer_status(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	(void)route;
-	reply_json(
-		request, admin_json_status(admin->setup.stats, (clock_ms() - admin->setup.started_ms) / 1000,
-				 admin->policy && admin->policy->providers ? "smart" : "sink"));
+	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.state,
+				    (clock_ms() - admin->setup.started_ms) / 1000,
+				    admin->policy && admin->policy->providers ? "smart" : "sink"));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)

@@ -38,6 +38,10 @@ static const struct {
 	{"recipients", "mx_mismatch", STATS_MX_MISMATCH},
 	{"connections", "faults", STATS_FAULTS},
 	{"dns", "failed", STATS_DNS_FAILED},
+	{"dns", "lookups", STATS_DNS_LOOKUPS},
+	{"dns", "cached", STATS_DNS_CACHED},
+	{"dns", "timed_out", STATS_DNS_TIMED_OUT},
+	{"dns", "refused", STATS_DNS_REFUSED},
 	{"tls", "handshakes", STATS_TLS_HANDSHAKES},
 	{"tls", "failed", STATS_TLS_FAILED},
 };
@@ -89,7 +93,8 @@ static json_t *escapes_json(const struct escapes *escapes)
 	return list;
 }
 
-json_t *admin_json_status(const struct stats *stats, uint64_t uptime_s, const char *mode)
+json_t *admin_json_status(
+	const struct stats *stats, const struct policy_state *state, uint64_t uptime_s, const char *mode)
 {
 	struct stats_kernel kernel;
 	stats_kernel_read(stats, &kernel);
@@ -138,6 +143,11 @@ json_t *admin_json_status(const struct stats *stats, uint64_t uptime_s, const ch
 	uint64_t total = stats_sum(stats, STATS_CONNECTIONS);
 	json_object_set_new(
 		json_object_get(status, "connections"), "open", integer(total > closed ? total - closed : 0));
+
+	json_t *tables = json_object();
+	json_object_set_new(tables, "senders_without_room", integer(limit_table_overflows(state->limits)));
+	json_object_set_new(tables, "tries_without_room", integer(attempt_table_overflows(state->attempts)));
+	json_object_set_new(status, "tables", tables);
 
 	json_t *responder = json_object();
 	json_object_set_new(responder, "starts", integer(kernel.starts));

@@ -220,6 +220,7 @@ static int worker_init(
 		struct resolver_setup resolver = resolver_defaults;
 		resolver.base = base;
 		resolver.servers = setup->dns_servers;
+		resolver.block = setup->block;
 		worker->resolver = resolver_new(&resolver, err);
 		if (!worker->resolver)
 			return -EINVAL;

@@ -8,6 +8,7 @@
 
 #include "mapped.h"
 #include "resolver_zone.h"
+#include "shared.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 5
@@ -74,12 +75,17 @@ void scene_resolver_start(struct resolver_setup setup, const char *servers)
 	struct err err = {""};
 	setup.base = scene.base;
 	setup.servers = servers;
+	setup.block = stats_block(&scene.stats, 0);
 	scene.resolver = resolver_new(&setup, &err);
 	ck_assert_msg(scene.resolver != NULL, "%s", err.text);
 }
 
 void scene_start(void)
 {
+	const struct stats_layout layout = {.blocks = 1, .rows = {1, 1, 1, 1}};
+	void *memory = shared_new(1, stats_size(&layout));
+	ck_assert_ptr_nonnull(memory);
+	stats_format(&scene.stats, memory, &layout, 0);
 	scene.server = dns_server_start(resolver_zone_records(), resolver_zone_rules);
 	struct event_config *config = event_config_new();
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
@@ -103,6 +109,7 @@ void scene_stop(void)
 	event_free(pulse);
 	event_base_free(scene.base);
 	dns_server_stop(scene.server);
+	shared_free(scene.stats.memory, 1, stats_size(&scene.stats.layout));
 }
 
 void scene_start_default(void)
@@ -172,9 +179,7 @@ const char *scene_lookup(const char *domain)
 	return asker.heard;
 }
 
-struct resolver_counts scene_counts(void)
+uint64_t scene_count(enum stats_counter counter)
 {
-	struct resolver_counts counts;
-	resolver_counts(scene.resolver, &counts);
-	return counts;
+	return stats_sum(&scene.stats, counter);
 }

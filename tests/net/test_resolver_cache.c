@@ -21,7 +21,7 @@ START_TEST(answers_are_kept_for_their_time)
 	ck_assert_ptr_nonnull(entry);
 	ck_assert_ptr_eq(entry, resolver_cached(scene.resolver, span_of("short.test")));
 	ck_assert_ptr_nonnull(resolver_cached(scene.resolver, span_of("soon.test")));
-	ck_assert_uint_eq(scene_counts().cached, 3);
+	ck_assert_uint_eq(scene_count(STATS_DNS_CACHED), 3);
 	/* The least TTL of all records counts. */
 	scene_run(NULL, 0, 1100);
 	ck_assert_ptr_null(resolver_cached(scene.resolver, span_of("short.test")));
