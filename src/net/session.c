@@ -588,6 +588,7 @@ void session_shared_done(struct session_shared *shared)
 		}
 		session_close(session);
 	}
+	session_transactions_free(shared);
 	policy_unref(shared->policy);
 	free(shared->read_buffer);
 	free(shared->out_buffer);

@@ -54,7 +54,15 @@ struct session_transaction *session_transaction_begin(struct session *session)
 	struct session_transaction *transaction = session->transaction;
 	if (transaction)
 		return transaction;
-	transaction = calloc(1, sizeof(*transaction));
+	struct session_shared *shared = session->shared;
+	transaction = shared->spare;
+	if (transaction) {
+		shared->spare = transaction->next;
+		shared->spare_count--;
+		*transaction = (struct session_transaction){0};
+	} else {
+		transaction = calloc(1, sizeof(*transaction));
+	}
 	if (!transaction)
 		return NULL;
 	transaction->recipients = transaction->recipients_inline;
@@ -74,9 +82,25 @@ void session_transaction_end(struct session *session)
 	if (transaction->recipients != transaction->recipients_inline)
 		free(transaction->recipients);
 	free(transaction->asked);
-	free(transaction);
 	session->transaction = NULL;
 	session->policy.transaction = NULL;
+	struct session_shared *shared = session->shared;
+	if (shared->spare_count == SPARES_MAX) {
+		free(transaction);
+		return;
+	}
+	transaction->next = shared->spare;
+	shared->spare = transaction;
+	shared->spare_count++;
+}
+
+void session_transactions_free(struct session_shared *shared)
+{
+	struct session_transaction *transaction;
+	while ((transaction = shared->spare)) {
+		shared->spare = transaction->next;
+		free(transaction);
+	}
 }
 
 bool session_keep_recipient(struct session *session, struct session_recipient recipient)
