@@ -58,7 +58,7 @@ bool injections_any(const struct injections *injections);
 
 /*
  * The first that fits and has not ended; takes one off its count. The return points into the table, and
- * stays as it is until its end or the next reset, and 10 s beyond. NULL where none fits.
+ * stays as it is until 10 s after its end, or until the next reset but one. NULL where none fits.
  */
 const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,
 	struct span domain, const char *provider, const char *source, uint64_t now_ms);

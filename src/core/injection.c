@@ -11,19 +11,32 @@
 struct slot {
 	_Atomic uint32_t used;
 	_Atomic uint64_t used_up_ms; /* when its count came to an end; REPLACING: nobody takes it */
-	struct injection injection;
+	_Atomic uint64_t until_ms;   /* as in the injection, for those who may not look at that */
+	struct injection injection;  /* of one that has not ended; else the setter's alone */
 };
 
 /*
- * Slots are filled in order and not changed while `count` says that they are there, unless they ended 10 s
- * ago. A reset only sets `count` to 0; to fill a slot again while a worker still looks at what was in it
- * would need 10 s of that worker in one decision, and then shows a mixed text, not a fault: sizes and ends
- * are fixed.
+ * Slots are filled in order and not changed while they are counted, unless they ended 10 s ago; of those that have
+ * ended no worker looks at more than that. A reset goes on with the other set of slots. So to fill a slot again while a
+ * worker still looks at what was in it would need 10 s of that worker in one decision, or two resets, and then shows a
+ * mixed text, not a fault: sizes and ends are fixed.
  */
 struct injections {
-	_Atomic uint32_t count;
-	struct slot slots[INJECTIONS_MAX];
+	_Atomic uint32_t state; /* the set in use above COUNT_BITS, how many of its slots are filled below */
+	struct slot slots[2][INJECTIONS_MAX];
 };
+
+#define COUNT_BITS 16
+
+static uint32_t count_of(uint32_t state)
+{
+	return state & ((1u << COUNT_BITS) - 1);
+}
+
+static uint32_t set_of(uint32_t state)
+{
+	return state >> COUNT_BITS;
+}
 
 struct injections *injections_new(void)
 {
@@ -41,11 +54,20 @@ static bool has_ended(const struct injection *injection, uint32_t used, uint64_t
 	       (injection->count && used >= injection->count);
 }
 
+/* For workers: by what is written and read at the same time. */
+static bool slot_ended(const struct slot *slot, uint64_t now_ms)
+{
+	if (atomic_load(&slot->used_up_ms) != 0)
+		return true;
+	uint64_t until_ms = atomic_load(&slot->until_ms);
+	return until_ms && now_ms >= until_ms;
+}
+
 /* The first slot whose injection has ended long enough ago, or INJECTIONS_MAX. */
-static uint32_t find_ended(const struct injections *injections, uint64_t now_ms)
+static uint32_t find_ended(const struct slot slots[INJECTIONS_MAX], uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < INJECTIONS_MAX; i++) {
-		const struct slot *slot = &injections->slots[i];
+		const struct slot *slot = &slots[i];
 		uint64_t until_ms = slot->injection.until_ms, used_up_ms = atomic_load(&slot->used_up_ms);
 		if ((until_ms && now_ms >= until_ms + KEPT_MS) ||
 			(used_up_ms && now_ms >= used_up_ms + KEPT_MS))
@@ -57,14 +79,15 @@ static uint32_t find_ended(const struct injections *injections, uint64_t now_ms)
 int injections_add(
 	struct injections *injections, const struct injection *injection, uint64_t now_ms, struct err *err)
 {
-	uint32_t count = atomic_load(&injections->count);
-	uint32_t at = count < INJECTIONS_MAX ? count : find_ended(injections, now_ms);
+	uint32_t state = atomic_load(&injections->state), count = count_of(state);
+	struct slot *slots = injections->slots[set_of(state)];
+	uint32_t at = count < INJECTIONS_MAX ? count : find_ended(slots, now_ms);
 	if (at == INJECTIONS_MAX)
 		return err_set(err, -ENOSPC,
 			"%u behaviours are injected already; an ended one makes room 10 s later, `mxmirage "
 			"reset` takes all back",
 			count);
-	struct slot *slot = &injections->slots[at];
+	struct slot *slot = &slots[at];
 	struct injection filled = *injection;
 	/* Not afterwards: who still looks at what was in the slot would find no text at all. */
 	filled.reply.text = slot->injection.text;
@@ -72,29 +95,32 @@ int injections_add(
 	atomic_store(&slot->used_up_ms, REPLACING);
 	slot->injection = filled;
 	atomic_store(&slot->used, 0);
+	atomic_store(&slot->until_ms, filled.until_ms);
 	atomic_store(&slot->used_up_ms, 0);
 	if (at == count)
-		atomic_store_explicit(&injections->count, count + 1, memory_order_release);
+		atomic_store_explicit(&injections->state, state + 1, memory_order_release);
 	return (int)at;
 }
 
 void injections_reset(struct injections *injections)
 {
-	atomic_store(&injections->count, 0);
+	atomic_store(&injections->state, (set_of(atomic_load(&injections->state)) ^ 1) << COUNT_BITS);
 }
 
 bool injections_at(const struct injections *injections, size_t index, struct injection *copy, uint32_t *used)
 {
-	if (index >= atomic_load(&injections->count))
+	uint32_t state = atomic_load(&injections->state);
+	if (index >= count_of(state))
 		return false;
-	*copy = injections->slots[index].injection;
-	*used = atomic_load(&injections->slots[index].used);
+	const struct slot *slot = &injections->slots[set_of(state)][index];
+	*copy = slot->injection;
+	*used = atomic_load(&slot->used);
 	return true;
 }
 
 bool injections_any(const struct injections *injections)
 {
-	return atomic_load_explicit(&injections->count, memory_order_relaxed) > 0;
+	return count_of(atomic_load_explicit(&injections->state, memory_order_relaxed)) > 0;
 }
 
 static bool domain_fits(const char *filter, struct span domain)
@@ -115,7 +141,7 @@ static bool slot_take(struct slot *slot, uint64_t now_ms)
 {
 	uint32_t used = atomic_load(&slot->used);
 	do {
-		if (has_ended(&slot->injection, used, now_ms) || atomic_load(&slot->used_up_ms) == REPLACING)
+		if (slot_ended(slot, now_ms) || has_ended(&slot->injection, used, now_ms))
 			return false;
 	} while (!atomic_compare_exchange_weak(&slot->used, &used, used + 1));
 	if (slot->injection.count && used + 1 == slot->injection.count)
@@ -126,14 +152,15 @@ static bool slot_take(struct slot *slot, uint64_t now_ms)
 size_t injections_for(const struct injections *injections, struct span domain, const char *provider,
 	const char *source, uint64_t now_ms)
 {
-	uint32_t count = atomic_load_explicit(&injections->count, memory_order_acquire);
+	uint32_t state = atomic_load_explicit(&injections->state, memory_order_acquire);
 	size_t fitting = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct injection *injection = &injections->slots[i].injection;
+	for (uint32_t i = 0; i < count_of(state); i++) {
+		const struct slot *slot = &injections->slots[set_of(state)][i];
+		const struct injection *injection = &slot->injection;
 		fitting += domain_fits(injection->domain, domain) &&
 			   text_fits(injection->provider, provider) &&
 			   (!source || text_fits(injection->source, source)) &&
-			   !has_ended(injection, atomic_load(&injections->slots[i].used), now_ms);
+			   !has_ended(injection, atomic_load(&slot->used), now_ms);
 	}
 	return fitting;
 }
@@ -141,10 +168,12 @@ size_t injections_for(const struct injections *injections, struct span domain, c
 const struct injection *injections_match(struct injections *injections, enum smtp_phase phase,
 	struct span domain, const char *provider, const char *source, uint64_t now_ms)
 {
-	uint32_t count = atomic_load_explicit(&injections->count, memory_order_acquire);
-	for (uint32_t i = 0; i < count; i++) {
-		struct slot *slot = &injections->slots[i];
+	uint32_t state = atomic_load_explicit(&injections->state, memory_order_acquire);
+	for (uint32_t i = 0; i < count_of(state); i++) {
+		struct slot *slot = &injections->slots[set_of(state)][i];
 		const struct injection *injection = &slot->injection;
+		if (slot_ended(slot, now_ms))
+			continue;
 		if (injection->phase == phase && domain_fits(injection->domain, domain) &&
 			text_fits(injection->provider, provider) && text_fits(injection->source, source) &&
 			slot_take(slot, now_ms))

@@ -361,6 +361,28 @@ START_TEST(filling_a_slot_again_takes_the_text_from_nobody)
 }
 END_TEST
 
+/* A worker may be held up between what it found and the reply that it makes of it. */
+START_TEST(what_was_found_outlives_a_reset)
+{
+	struct err err;
+	struct injections *injections = injections_new();
+	const struct injection before = injection_of(SMTP_PHASE_RCPT, 450, "before"),
+			       after = injection_of(SMTP_PHASE_RCPT, 550, "after");
+	injections_add(injections, &before, 1000, &err);
+	const struct injection *found =
+		injections_match(injections, SMTP_PHASE_RCPT, span_of("x.test"), "", "", 1000);
+	ck_assert_ptr_nonnull(found);
+	injections_reset(injections);
+	ck_assert(!injections_any(injections));
+	injections_add(injections, &after, 1000, &err);
+	ck_assert_str_eq(found->reply.text, "before");
+	ck_assert_uint_eq(found->reply.code, 450);
+	found = injections_match(injections, SMTP_PHASE_RCPT, span_of("x.test"), "", "", 1000);
+	ck_assert_str_eq(found->reply.text, "after");
+	injections_free(injections);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("injection");
@@ -370,6 +392,7 @@ int main(void)
 	tcase_add_test(alone, too_many_are_refused);
 	tcase_add_test(alone, ended_ones_make_room);
 	tcase_add_test(alone, a_count_is_shared_by_all_workers);
+	tcase_add_test(alone, what_was_found_outlives_a_reset);
 	tcase_add_test(alone, filling_a_slot_again_takes_the_text_from_nobody);
 	tcase_set_timeout(alone, 60);
 	suite_add_tcase(suite, alone);
