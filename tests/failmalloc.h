@@ -8,6 +8,7 @@
 #define MX_FAILMALLOC_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,6 +20,11 @@
 static inline void failmalloc_at(long nth)
 {
 	(void)nth;
+}
+
+static inline bool failmalloc_end(void)
+{
+	return false;
 }
 
 #else
@@ -33,6 +39,14 @@ static long failmalloc_left;
 static inline void failmalloc_at(long nth)
 {
 	failmalloc_left = nth;
+}
+
+/* No allocation fails any more. Whether one did. */
+static inline bool failmalloc_end(void)
+{
+	bool failed = failmalloc_left == 0;
+	failmalloc_left = 0;
+	return failed;
 }
 
 static inline int failmalloc_now(void)
