@@ -71,6 +71,16 @@ class UsageTest(unittest.TestCase):
         self.assertRegex(shown, r"google +\(old\) 421 4\.7\.28")
         self.assertRegex(shown, r"(?m)^\(old\): .*answer\.wording")
 
+    def test_check_names_the_profiles_that_it_does_not_print(self) -> None:
+        file = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-"))) / "mxmirage.toml"
+        file.write_text('[answer]\nseed = 2\n[provider."google"]\ndefer = 33\n')
+        done = self.run_verb("check", str(file))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f'[provider."google"] at {file}:3', done.stdout)
+        # What is printed is a configuration, and says the same once more.
+        file.write_text(done.stdout)
+        self.assertEqual(self.run_verb("check", str(file)).stdout, done.stdout.split("\n# Taken as well")[0])
+
     def test_replies_are_as_configured(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-")))
         file = directory / "mxmirage.toml"
