@@ -48,11 +48,12 @@ static void note_unknown(
 		snprintf(possible + used, sizeof(possible) - used, "%s%s", used ? ", " : "", known[i]);
 	}
 	if (suggest.best)
-		note(responses, node->line, "%s \"%.64s\" means nothing here (did you mean \"%s\"?); left out", what,
-			node->key, suggest.best);
+		note(responses, node->line,
+			"%s \"%.64s\" means nothing here (did you mean \"%s\"?); left out", what, node->key,
+			suggest.best);
 	else
-		note(responses, node->line, "%s \"%.64s\" means nothing here, where there are %s; left out", what,
-			node->key, possible);
+		note(responses, node->line, "%s \"%.64s\" means nothing here, where there are %s; left out",
+			what, node->key, possible);
 }
 
 static const struct provider_key odds_keys[] = {

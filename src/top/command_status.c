@@ -53,19 +53,39 @@ static bool owned_by_systemd(const json_t *status)
 	return yes(status, "guard", "owner") && !yes(status, "guard", "static");
 }
 
-static const char *guard_words(const json_t *status)
+/* "port 25", "ports 25, 587": what is shut. */
+static void ports_words(const json_t *status, char *to, size_t size)
 {
+	const json_t *ports = json_object_get(json_object_get(status, "guard"), "ports");
+	size_t count = json_array_size(ports);
+	size_t used = (size_t)snprintf(to, size, count == 1 ? "port" : "ports");
+	for (size_t i = 0; i < count && used < size; i++)
+		used += (size_t)snprintf(to + used, size - used, "%s %lld", i ? "," : "",
+			(long long)json_integer_value(json_array_get(ports, i)));
+}
+
+static void guard_print(const json_t *status)
+{
+	char ports[160];
+	ports_words(status, ports, sizeof(ports));
+	printf("guard        ");
 	if (!yes(status, "guard", "diverting"))
-		return "plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)";
-	if (!yes(status, "guard", "armed"))
-		return yes(status, "guard", "static")
-			       ? "NOT DIVERTING; the static wall stands: port 25 is blocked"
-			       : "NOT ARMED: port 25 is open";
-	if (!yes(status, "guard", "owner"))
-		return "armed, but nobody owns the rules: root tools can remove them";
-	if (owned_by_systemd(status))
-		return "armed; systemd owns the rules: nobody can remove them, whether or not mxmirage lives";
-	return "armed; the rules are ours alone, and block port 25 when mxmirage is killed";
+		printf("plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)\n");
+	else if (!yes(status, "guard", "armed") && yes(status, "guard", "static"))
+		printf("NOT DIVERTING; the static wall stands: %s blocked\n", ports);
+	else if (!yes(status, "guard", "armed"))
+		printf("NOT ARMED: %s open\n", ports);
+	else if (!yes(status, "guard", "owner"))
+		printf("armed, but nobody owns the rules: root tools can remove them\n");
+	else if (owned_by_systemd(status))
+		printf("armed; systemd owns the rules: nobody can remove them, whether or not mxmirage "
+		       "lives\n");
+	else
+		printf("armed; the rules are ours alone, and block %s when mxmirage is killed\n", ports);
+	if (yes(status, "guard", "armed"))
+		printf("             devices guarded: %s; to open %s%s `mxmirage guard disarm`\n",
+			text_number(number(status, "guard", "device_count")).chars, ports,
+			owned_by_systemd(status) ? ":" : " stop mxmirage, then");
 }
 
 static void print(const json_t *status)
@@ -75,11 +95,7 @@ static void print(const json_t *status)
 	printf("mxmirage %s, up %s, counting since %s, mode %s\n\n",
 		json_string_value(json_object_get(status, "version")), text_duration(uptime).chars,
 		text_time(since).chars, json_string_value(json_object_get(status, "mode")));
-	printf("guard        %s\n", guard_words(status));
-	if (yes(status, "guard", "armed"))
-		printf("             devices guarded: %s; to open port 25%s `mxmirage guard disarm`\n",
-			text_number(number(status, "guard", "device_count")).chars,
-			owned_by_systemd(status) ? ":" : " stop mxmirage, then");
+	guard_print(status);
 	uint64_t repairs = number(status, "guard", "repairs");
 	if (repairs > 0)
 		printf("             the rules were found changed and put right %s times: see the log\n",

@@ -63,8 +63,8 @@ static void warden_note(void *arg, const char *text)
 }
 
 /* Reads the files anew and makes sure that the responder can make a policy of them. Replaces nothing on failure. */
-static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf, struct notes *notes,
-	struct err *err)
+static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf,
+	struct notes *notes, struct err *err)
 {
 	*notes = (struct notes){.count = 0};
 	int code = bundle_read(bundle, warden->options->conf_file, conf, err);
@@ -142,10 +142,11 @@ static void warden_reload(struct warden *warden, bool asked)
 	warden->bundle = bundle;
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
-	int len = snprintf(said, sizeof(said), "reloaded %s%s%s", conf->file, notes.count ? "\n" : "", notes.first);
+	int len = snprintf(
+		said, sizeof(said), "reloaded %s%s%s", conf->file, notes.count ? "\n" : "", notes.first);
 	if (notes.count > 1 && len > 0 && (size_t)len < sizeof(said))
-		snprintf(said + len, sizeof(said) - (size_t)len, "\nand %u more of the kind: see the log, or `mxmirage check`",
-			notes.count - 1);
+		snprintf(said + len, sizeof(said) - (size_t)len,
+			"\nand %u more of the kind: see the log, or `mxmirage check`", notes.count - 1);
 	warden_answer_reload(warden, asked, 0, said);
 }
 

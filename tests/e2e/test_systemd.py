@@ -204,6 +204,8 @@ class SystemdTest(unittest.TestCase):
         """The one that stands for itself: of another file than the unit's."""
         self.machine.run("sh", "-c", "echo >/root/other.toml; mxmirage guard arm -c /root/other.toml")
         self.assertEqual(self.machine.show(SOCKET, "ActiveState"), "inactive")
+        said = self.guard_status()
+        self.assertEqual((said["blocked"], said["armed"], said["static"], said["exit"]), (True, False, True, 0))
         with self.knock():
             said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
             time.sleep(0.3)

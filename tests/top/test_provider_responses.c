@@ -73,7 +73,8 @@ static const char sample[] = "[default]\n"
 			     "code = 550\n";
 
 static const char *const sample_notes[] = {
-	"r.toml:28: section \"other\" means nothing here, where there are default, domain, bounce, defer; left out",
+	"r.toml:28: section \"other\" means nothing here, where there are default, domain, bounce, defer; "
+	"left out",
 	"r.toml:30: section \"bounse\" means nothing here (did you mean \"bounce\"?); left out",
 	"r.toml:27: key \"weight\" means nothing here, where there are code, msg; left out",
 	"r.toml:26: the answer 550 has the code of its own, which would come twice, left out",
