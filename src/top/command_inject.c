@@ -99,7 +99,10 @@ static void print(const json_t *answer)
 		if (delay)
 			printf(delay % 1000 ? ", after %lld ms" : ", after %lld s",
 				delay % 1000 ? delay : delay / 1000);
-		printf(count ? "; used %lld of %lld" : "; used %lld times", used, count);
+		if (count)
+			printf("; used %lld of %lld", used, count);
+		else
+			printf("; used %s", text_times((uint64_t)used).chars);
 		const json_t *left = json_object_get(one, "seconds_left");
 		if ((count && used >= count) || (left && json_integer_value(left) == 0))
 			printf("; over");

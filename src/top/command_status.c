@@ -98,8 +98,8 @@ static void print(const json_t *status)
 	guard_print(status);
 	uint64_t repairs = number(status, "guard", "repairs");
 	if (repairs > 0)
-		printf("             the rules were found changed and put right %s times: see the log\n",
-			text_number(repairs).chars);
+		printf("             the rules were found changed and put right %s: see the log\n",
+			text_times(repairs).chars);
 	const json_t *counters = json_object_get(status, "firewall");
 	for (size_t i = 0; i < sizeof(firewall) / sizeof(firewall[0]); i++) {
 		uint64_t packets = number(counters, firewall[i].key, "packets");
@@ -127,8 +127,8 @@ static void print(const json_t *status)
 	}
 	uint64_t starts = number(status, "responder", "starts");
 	if (starts > 1)
-		printf("\nThe responder was started %s times; what it had counted was kept.\n",
-			text_number(starts).chars);
+		printf("\nThe responder was started %s; what it had counted was kept.\n",
+			text_times(starts).chars);
 }
 
 enum exit_code command_status(const struct command *command, const struct options *options)

@@ -346,7 +346,7 @@ class VerbsTest(unittest.TestCase):
         self.verb("inject", "--source", SOURCES_V4[2], "--for", "2s", "450", "4.2.0", "Later")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[1]).code, 250, "another sender")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[2]), Reply(450, "4.2.0 Later"))
-        self.assertRegex(self.verb("inject"), "used 1 times; [12] s left")
+        self.assertRegex(self.verb("inject"), "used once; [12] s left")
         wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 10, "its end")
         self.assertRegex(self.verb("inject"), r"times; over\n")
 
