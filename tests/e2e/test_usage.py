@@ -47,6 +47,14 @@ class UsageTest(unittest.TestCase):
         self.refused(USAGE, 'mxmirage status: "more" is one argument too many', "status", "more")
         self.refused(USAGE, "mxmirage explain: USER@DOMAIN is missing", "explain")
 
+    def test_what_is_not_written_is_no_success(self) -> None:
+        for verb in ("check", "replies", "tune"):
+            with self.subTest(verb), open("/dev/full", "w") as full:
+                done = subprocess.run([str(default_binary()), verb], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=30, check=False)
+                self.assertEqual(done.returncode, 70)
+                self.assertIn("No space left on device", done.stderr)
+
     def test_no_option_is_taken_in_silence(self) -> None:
         """-n and -c are options of some verbs, not of all."""
         self.refused(USAGE, "invalid option -- 'n'", "status", "-n", "3")
