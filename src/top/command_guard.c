@@ -116,9 +116,10 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 	if (code < 0)
 		return fail(code, &err);
 	if (options->json) {
-		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:s?,s:o}", "armed", state.armed, "owner",
-			state.owner, "persist", state.persist, "static", state.walled, "changed",
-			change ? change->text : NULL, "firewall", counts_json(&counts));
+		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:b,s:s?,s:o}", "blocked",
+			state.armed || state.walled, "armed", state.armed, "owner", state.owner, "persist",
+			state.persist, "static", state.walled, "changed", change ? change->text : NULL,
+			"firewall", counts_json(&counts));
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);
