@@ -164,8 +164,10 @@ static const struct ruleset_rule guard_rules[] = {
 static const struct ruleset_table identities[RULESET_TABLES] = {
 	[RULESET_GUARD] = {RULESET_GUARD, "mxmirage", NFPROTO_INET, true},
 	[RULESET_EGRESS] = {RULESET_EGRESS, "mxmirage", NFPROTO_NETDEV, true},
+	[RULESET_BRIDGE] = {RULESET_BRIDGE, "mxmirage", NFPROTO_BRIDGE, true},
 	[RULESET_WALL] = {RULESET_WALL, "mxmirage_static", NFPROTO_INET, false},
 	[RULESET_WALL_EGRESS] = {RULESET_WALL_EGRESS, "mxmirage_static", NFPROTO_NETDEV, false},
+	[RULESET_WALL_BRIDGE] = {RULESET_WALL_BRIDGE, "mxmirage_static", NFPROTO_BRIDGE, false},
 };
 
 const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id)
@@ -175,7 +177,14 @@ const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id)
 
 const char *ruleset_family_name(const struct ruleset_table *table)
 {
-	return table->family == NFPROTO_NETDEV ? "netdev" : "inet";
+	switch (table->family) {
+	case NFPROTO_NETDEV:
+		return "netdev";
+	case NFPROTO_BRIDGE:
+		return "bridge";
+	default:
+		return "inet";
+	}
 }
 
 const struct ruleset_chain_spec *ruleset_chain_find(const struct ruleset_table *table, const char *name)
@@ -278,6 +287,10 @@ static bool table_fill(struct storage *storage, struct ruleset_table *table, enu
 		return ruleset_fill_egress(table, GUARD_PRIORITY, storage->devices, storage->device_count);
 	case RULESET_WALL_EGRESS:
 		return ruleset_fill_egress(table, WALL_PRIORITY, storage->devices, storage->device_count);
+	case RULESET_BRIDGE:
+		return ruleset_fill_bridge(table, GUARD_PRIORITY);
+	case RULESET_WALL_BRIDGE:
+		return ruleset_fill_bridge(table, WALL_PRIORITY);
 	case RULESET_TABLES:
 		break;
 	}
