@@ -113,19 +113,20 @@ static const struct ruleset_rule divert_rules[] = {
 /*
  * A spoofed source gets no reset: that would leave. The last rules of forward and output are for what a foreign nat
  * took from a diverted port to another one, and for a diverted connection whose socket is bound to a
- * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so.
+ * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so. What
+ * goes to an excluded network is let go to whatever port: a container's published port 25 is another one in there.
  */
 static const struct ruleset_rule guard_rules[] = {
-	RULE(GUARD_FORWARD, DPORT, EXCLUDED4, ACCEPT),
-	RULE(GUARD_FORWARD, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_FORWARD, EXCLUDED4, ACCEPT),
+	RULE(GUARD_FORWARD, EXCLUDED6, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, DPORT, COUNT(REJECTED_FORWARD), RESET),
 	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, COUNT(REJECTED_FORWARD), RESET),
 
 	RULE(GUARD_OUTPUT, DPORT, LOCAL, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, EXCLUDED4, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_OUTPUT, EXCLUDED4, ACCEPT),
+	RULE(GUARD_OUTPUT, EXCLUDED6, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), DROP),
 	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE4, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
