@@ -364,6 +364,40 @@ int guard_check(struct guard *guard, struct guard_state *state, struct err *err)
 	return code < 0 ? code : changed;
 }
 
+/* The chain is there and leads somewhere. */
+static bool device_chain_stands(const struct kernel_table *table, const struct ruleset_chain_spec *spec)
+{
+	struct nftnl_chain *chain =
+		table->exists ? nftnl_chain_list_lookup_byname(table->chains, spec->name) : NULL;
+	struct nftnl_rule_list_iter *iter =
+		chain && compare_is_chain(chain, spec) ? nftnl_rule_list_iter_create(table->rules) : NULL;
+	bool found = false;
+	for (struct nftnl_rule *rule; iter && !found && (rule = nftnl_rule_list_iter_next(iter));)
+		found = strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN), spec->name) == 0;
+	if (iter)
+		nftnl_rule_list_iter_destroy(iter);
+	return found;
+}
+
+int guard_bare(struct guard *guard, const struct ruleset *rules, char first[IFNAMSIZ], struct err *err)
+{
+	struct kernel_table tables[RULESET_TABLES] = {0};
+	int code = 0, bare = 0;
+	for (size_t t = 0; t < rules->table_count && code == 0; t++)
+		code = kernel_table_read(&tables[t], &guard->sock, rules->tables[t].id, true, err);
+	/* The tables have the same chains. */
+	for (size_t i = 0; code == 0 && i < rules->tables[0].chain_count; i++) {
+		bool stands = !rules->tables[0].chains[i].device;
+		for (size_t t = 0; t < rules->table_count && !stands; t++)
+			stands = device_chain_stands(&tables[t], &rules->tables[t].chains[i]);
+		if (!stands && bare++ == 0)
+			strcpy(first, rules->tables[0].chains[i].device);
+	}
+	for (size_t t = 0; t < rules->table_count; t++)
+		kernel_table_done(&tables[t]);
+	return code < 0 ? code : bare;
+}
+
 /* Which counters a table has. */
 static const unsigned counters_of[RULESET_TABLES] = {
 	[RULESET_GUARD] = ~(1u << RULESET_DROPPED_EGRESS),
