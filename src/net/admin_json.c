@@ -93,8 +93,7 @@ static json_t *escapes_json(const struct escapes *escapes)
 	return list;
 }
 
-json_t *admin_json_status(
-	const struct stats *stats, const struct policy_state *state, uint64_t uptime_s,
+json_t *admin_json_status(const struct stats *stats, const struct policy_state *state, uint64_t uptime_s,
 	const struct conf *conf)
 {
 	struct stats_kernel kernel;
