@@ -10,9 +10,10 @@
 
 struct slot {
 	_Atomic uint32_t used;
-	_Atomic uint64_t used_up_ms; /* when its count came to an end; REPLACING: nobody takes it */
-	_Atomic uint64_t until_ms;   /* as in the injection, for those who may not look at that */
-	struct injection injection;  /* of one that has not ended; else the setter's alone */
+	/* When its count, or somebody, ended it; 0: not yet; REPLACING: nobody takes it. */
+	_Atomic uint64_t ended_ms;
+	_Atomic uint64_t until_ms;  /* as in the injection, for those who may not look at that */
+	struct injection injection; /* of one that has not ended; else the setter's alone */
 };
 
 /*
@@ -48,19 +49,18 @@ void injections_free(struct injections *injections)
 	shared_free(injections, 1, sizeof(struct injections));
 }
 
-static bool has_ended(const struct injection *injection, uint32_t used, uint64_t now_ms)
-{
-	return (injection->until_ms && now_ms >= injection->until_ms) ||
-	       (injection->count && used >= injection->count);
-}
-
-/* For workers: by what is written and read at the same time. */
+/* By what may be written while it is read. */
 static bool slot_ended(const struct slot *slot, uint64_t now_ms)
 {
-	if (atomic_load(&slot->used_up_ms) != 0)
+	if (atomic_load(&slot->ended_ms) != 0)
 		return true;
 	uint64_t until_ms = atomic_load(&slot->until_ms);
 	return until_ms && now_ms >= until_ms;
+}
+
+static bool has_ended(const struct slot *slot, uint32_t used, uint64_t now_ms)
+{
+	return slot_ended(slot, now_ms) || (slot->injection.count && used >= slot->injection.count);
 }
 
 /* The first slot whose injection has ended long enough ago, or INJECTIONS_MAX. */
@@ -68,9 +68,8 @@ static uint32_t find_ended(const struct slot slots[INJECTIONS_MAX], uint64_t now
 {
 	for (uint32_t i = 0; i < INJECTIONS_MAX; i++) {
 		const struct slot *slot = &slots[i];
-		uint64_t until_ms = slot->injection.until_ms, used_up_ms = atomic_load(&slot->used_up_ms);
-		if ((until_ms && now_ms >= until_ms + KEPT_MS) ||
-			(used_up_ms && now_ms >= used_up_ms + KEPT_MS))
+		uint64_t until_ms = atomic_load(&slot->until_ms), ended_ms = atomic_load(&slot->ended_ms);
+		if ((until_ms && now_ms >= until_ms + KEPT_MS) || (ended_ms && now_ms >= ended_ms + KEPT_MS))
 			return i;
 	}
 	return INJECTIONS_MAX;
@@ -92,14 +91,26 @@ int injections_add(
 	/* Not afterwards: who still looks at what was in the slot would find no text at all. */
 	filled.reply.text = slot->injection.text;
 	filled.reply.enhanced = slot->injection.enhanced;
-	atomic_store(&slot->used_up_ms, REPLACING);
+	atomic_store(&slot->ended_ms, REPLACING);
 	slot->injection = filled;
 	atomic_store(&slot->used, 0);
 	atomic_store(&slot->until_ms, filled.until_ms);
-	atomic_store(&slot->used_up_ms, 0);
+	atomic_store(&slot->ended_ms, 0);
 	if (at == count)
 		atomic_store_explicit(&injections->state, state + 1, memory_order_release);
 	return (int)at;
+}
+
+bool injections_end(struct injections *injections, size_t index, uint64_t now_ms)
+{
+	uint32_t state = atomic_load(&injections->state);
+	if (index >= count_of(state))
+		return false;
+	struct slot *slot = &injections->slots[set_of(state)][index];
+	if (has_ended(slot, atomic_load(&slot->used), now_ms))
+		return false;
+	atomic_store(&slot->ended_ms, now_ms);
+	return true;
 }
 
 void injections_reset(struct injections *injections)
@@ -115,6 +126,9 @@ bool injections_at(const struct injections *injections, size_t index, struct inj
 	const struct slot *slot = &injections->slots[set_of(state)][index];
 	*copy = slot->injection;
 	*used = atomic_load(&slot->used);
+	uint64_t ended_ms = atomic_load(&slot->ended_ms);
+	if (ended_ms && !(copy->count && *used >= copy->count))
+		copy->until_ms = ended_ms;
 	return true;
 }
 
@@ -141,11 +155,11 @@ static bool slot_take(struct slot *slot, uint64_t now_ms)
 {
 	uint32_t used = atomic_load(&slot->used);
 	do {
-		if (slot_ended(slot, now_ms) || has_ended(&slot->injection, used, now_ms))
+		if (has_ended(slot, used, now_ms))
 			return false;
 	} while (!atomic_compare_exchange_weak(&slot->used, &used, used + 1));
 	if (slot->injection.count && used + 1 == slot->injection.count)
-		atomic_store(&slot->used_up_ms, now_ms);
+		atomic_store(&slot->ended_ms, now_ms);
 	return true;
 }
 
@@ -160,7 +174,7 @@ size_t injections_for(const struct injections *injections, struct span domain, c
 		fitting += domain_fits(injection->domain, domain) &&
 			   text_fits(injection->provider, provider) &&
 			   (!source || text_fits(injection->source, source)) &&
-			   !has_ended(injection, atomic_load(&slot->used), now_ms);
+			   !has_ended(slot, atomic_load(&slot->used), now_ms);
 	}
 	return fitting;
 }

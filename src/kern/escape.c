@@ -34,7 +34,7 @@ struct escape {
 
 static enum escape_path path_of(uint8_t family, uint8_t hook)
 {
-	if (family == NFPROTO_NETDEV)
+	if (family == NFPROTO_NETDEV || family == NFPROTO_BRIDGE)
 		return ESCAPE_EGRESS;
 	switch (hook) {
 	case NF_INET_FORWARD:

@@ -89,7 +89,7 @@ static void answer_status(struct admin *admin, const struct route *route, struct
 	(void)route;
 	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.state,
 				    (clock_ms() - admin->setup.started_ms) / 1000,
-				    admin->policy && admin->policy->providers ? "smart" : "sink"));
+				    admin->policy ? admin->policy->conf : NULL));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -215,6 +215,23 @@ static void answer_injections(struct admin *admin, const struct route *route, st
 	reply_json(request, explain_injections(admin->setup.state->injections, clock_ms()));
 }
 
+static int add_injection(struct admin *admin, const json_t *value, struct err *err)
+{
+	struct injection injection;
+	int code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, err);
+	return code < 0 ? code : injections_add(admin->setup.state->injections, &injection, clock_ms(), err);
+}
+
+/* By its number in the list, which begins at 1. */
+static int end_injection(struct admin *admin, json_int_t number, struct err *err)
+{
+	if (number > 0 && injections_end(admin->setup.state->injections, (size_t)number - 1, clock_ms()))
+		return 0;
+	return err_set(err, -ENOENT,
+		"no injection %lld is in force: `mxmirage inject` lists them with their numbers",
+		(long long)number);
+}
+
 static void answer_inject(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	(void)route;
@@ -222,12 +239,11 @@ static void answer_inject(struct admin *admin, const struct route *route, struct
 	struct evbuffer *body = evhttp_request_get_input_buffer(request);
 	size_t len = evbuffer_get_length(body);
 	json_t *value = json_loadb((const char *)evbuffer_pullup(body, -1), len, 0, NULL);
-	struct injection injection;
 	int code = -EINVAL;
-	if (json_is_object(value))
-		code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, &err);
-	if (code >= 0)
-		code = injections_add(admin->setup.state->injections, &injection, clock_ms(), &err);
+	if (json_object_get(value, "end"))
+		code = end_injection(admin, json_integer_value(json_object_get(value, "end")), &err);
+	else if (json_is_object(value))
+		code = add_injection(admin, value, &err);
 	json_decref(value);
 	if (code >= 0)
 		answer_injections(admin, route, request);

@@ -93,8 +93,8 @@ static json_t *escapes_json(const struct escapes *escapes)
 	return list;
 }
 
-json_t *admin_json_status(
-	const struct stats *stats, const struct policy_state *state, uint64_t uptime_s, const char *mode)
+json_t *admin_json_status(const struct stats *stats, const struct policy_state *state, uint64_t uptime_s,
+	const struct conf *conf)
 {
 	struct stats_kernel kernel;
 	stats_kernel_read(stats, &kernel);
@@ -103,7 +103,8 @@ json_t *admin_json_status(
 	json_object_set_new(status, "version", json_string(MXMIRAGE_VERSION));
 	json_object_set_new(status, "uptime_s", integer(uptime_s));
 	json_object_set_new(status, "counting_since_s", integer(stats_since(stats)));
-	json_object_set_new(status, "mode", json_string(mode));
+	json_object_set_new(status, "mode",
+		json_string(conf && conf->answer.mode == CONF_ANSWER_SMART ? "smart" : "sink"));
 
 	json_t *guard = json_object();
 	json_object_set_new(guard, "diverting", json_boolean(kernel.diverting));
@@ -111,7 +112,10 @@ json_t *admin_json_status(
 	json_object_set_new(guard, "owner", json_boolean(kernel.owner));
 	json_object_set_new(guard, "persist", json_boolean(kernel.persist));
 	json_object_set_new(guard, "static", json_boolean(kernel.walled));
-	json_t *devices = json_array();
+	json_t *ports = json_array(), *devices = json_array();
+	for (size_t i = 0; conf && i < conf->divert.port_count; i++)
+		json_array_append_new(ports, json_integer(conf->divert.ports[i]));
+	json_object_set_new(guard, "ports", ports);
 	for (uint32_t i = 0; i < kernel.device_count && i < STATS_DEVICES_MAX; i++)
 		json_array_append_new(devices, json_string(kernel.devices[i]));
 	json_object_set_new(guard, "devices", devices);

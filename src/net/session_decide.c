@@ -98,6 +98,11 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 {
 	struct session_shared *shared = session->shared;
 	const struct smtp *smtp = &session->smtp;
+	/* The engine refuses: neither DNS nor chance is to be asked. */
+	if (smtp_recipients_full(smtp)) {
+		*verdict = (struct policy_verdict){0};
+		return true;
+	}
 	/* Who accepts everything needs neither, unless something is injected. */
 	bool timed = session->policy.policy->providers || injections_any(session->policy.state->injections);
 	uint64_t now_ms = timed ? clock_ms() : 0;
@@ -136,7 +141,8 @@ static void answer_recipient(
 {
 	const struct smtp_reply *reply = verdict->reply;
 	struct session_recipient recipient = recipient_of(session, verdict);
-	if ((!reply || reply->code < 300) && !session_keep_recipient(session, recipient))
+	if ((!reply || reply->code < 300) && !smtp_recipients_full(&session->smtp) &&
+		!session_keep_recipient(session, recipient))
 		reply = &no_memory;
 	unsigned code = smtp_decide(&session->smtp, reply, out);
 	if (code >= 400)

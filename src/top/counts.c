@@ -111,7 +111,7 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 		if (reserved != 0)
 			code = err_set(err, -reserved,
 				"counts %s: no room for %zu MiB: %s: make room, or "
-				"lower counts.domains, counts.destinations, counts.sources",
+				"lower listen.workers, counts.domains, counts.destinations, counts.sources",
 				file, counts->size >> 20, strerror(reserved));
 	}
 	if (code == 0)

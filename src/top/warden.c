@@ -49,20 +49,29 @@ struct warden {
 	bool announced, stopping;
 };
 
-/* Says what was mended in the smart sink's file. */
+/* What was mended in the smart sink's file, or left out. */
+struct notes {
+	char first[512];
+	unsigned count;
+};
+
 static void warden_note(void *arg, const char *text)
 {
-	(void)arg;
+	struct notes *notes = arg;
+	if (notes->count++ == 0)
+		snprintf(notes->first, sizeof(notes->first), "%s", text);
 	log_warning("responses %s", text);
 }
 
 /* Reads the files anew and makes sure that the responder can make a policy of them. Replaces nothing on failure. */
-static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf, struct err *err)
+static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf,
+	struct notes *notes, struct err *err)
 {
+	*notes = (struct notes){.count = 0};
 	int code = bundle_read(bundle, warden->options->conf_file, conf, err);
 	if (code < 0)
 		return code;
-	struct policy *policy = bundle_policy(bundle, *conf, 0, warden_note, NULL, err);
+	struct policy *policy = bundle_policy(bundle, *conf, 0, warden_note, notes, err);
 	policy_unref(policy);
 	if (policy)
 		return 0;
@@ -101,9 +110,10 @@ static void warden_reload(struct warden *warden, bool asked)
 {
 	struct conf *conf = NULL;
 	struct bundle bundle = {0};
+	struct notes notes;
 	struct err err;
 	sd_notify(0, "RELOADING=1");
-	int code = warden_read_conf(warden, &bundle, &conf, &err);
+	int code = warden_read_conf(warden, &bundle, &conf, &notes, &err);
 	const char *key = code == 0 ? conf_needs_restart(warden->conf, conf) : NULL;
 	if (key)
 		code = err_set(&err, -EINVAL, "%s: %s has changed, which needs a restart of mxmirage",
@@ -133,7 +143,11 @@ static void warden_reload(struct warden *warden, bool asked)
 	warden->bundle = bundle;
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
-	snprintf(said, sizeof(said), "reloaded %s", conf->file);
+	int len = snprintf(
+		said, sizeof(said), "reloaded %s%s%s", conf->file, notes.count ? "\n" : "", notes.first);
+	if (notes.count > 1 && len > 0 && (size_t)len < sizeof(said))
+		snprintf(said + len, sizeof(said) - (size_t)len,
+			"\nand %u more of the kind: see the log, or `mxmirage check`", notes.count - 1);
 	warden_answer_reload(warden, asked, 0, said);
 }
 
@@ -348,7 +362,8 @@ static void warden_done(struct warden *warden)
 /* Listeners first, then rules: a diverted connection always finds its port open. */
 static int warden_begin(struct warden *warden, struct err *err)
 {
-	int code = warden_read_conf(warden, &warden->bundle, &warden->conf, err);
+	struct notes notes;
+	int code = warden_read_conf(warden, &warden->bundle, &warden->conf, &notes, err);
 	if (code == 0)
 		code = counts_open(&warden->counts, warden->conf, err);
 	if (code < 0)

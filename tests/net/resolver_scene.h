@@ -6,6 +6,7 @@
 #ifndef TEST_RESOLVER_SCENE_H
 #define TEST_RESOLVER_SCENE_H
 
+#include <stdbool.h>
 #include <time.h>
 
 #include "dns_server.h"
@@ -42,6 +43,9 @@ void scene_ask(struct asker *asker, const char *domain);
 
 /* Runs the loop until all have heard, or for so long. */
 void scene_run(const struct asker *askers, size_t count, unsigned max_ms);
+
+/* Runs the loop until the condition holds, 10 s at most: whether it does. */
+bool scene_comes_to(bool (*condition)(void));
 
 /* Asks and waits: "found 10 mx1.example 20 mx2.example at 192.0.2.1 2001:db8::1, partial". Static storage. */
 const char *scene_lookup(const char *domain);

@@ -126,19 +126,19 @@ static const struct {
 	unsigned after_ms, before_ms;
 	bool timed_out;
 } timely[] = {
-	{"silent.test", "unknown", 1990, 2600, true},
-	{"slower.test", "unknown", 1990, 2600, true},
-	{"wrong-id.test", "unknown", 1990, 2600, true},
-	{"wrong-question.test", "unknown", 1990, 2600, true},
-	{"noise.test", "unknown", 1990, 2600, true},
-	{"one-silent.test", "unknown", 1990, 2600, true},
-	/* 1.9 s for MX leaves time for the addresses; 0.3 s and 1.9 s are too long together. */
-	{"slow.test", "found 0 slow.test at 192.0.2.40", 1890, 2000, false},
-	{"slow-mx.test", "unknown", 1990, 2600, true},
+	{"silent.test", "unknown", 1990, 3500, true},
+	{"slower.test", "unknown", 1990, 3500, true},
+	{"wrong-id.test", "unknown", 1990, 3500, true},
+	{"wrong-question.test", "unknown", 1990, 3500, true},
+	{"noise.test", "unknown", 1990, 3500, true},
+	{"one-silent.test", "unknown", 1990, 3500, true},
+	/* 1.5 s for MX leave time for the addresses; 0.3 s and 1.9 s are too long together. */
+	{"slow.test", "found 0 slow.test at 192.0.2.40", 1490, 2000, false},
+	{"slow-mx.test", "unknown", 1990, 3500, true},
 	{"found.test",
 		"found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
 		" at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2",
-		0, 1000, false},
+		0, 1400, false},
 };
 #define TIMELY (sizeof(timely) / sizeof(timely[0]))
 
@@ -150,7 +150,7 @@ START_TEST(two_seconds_are_all_it_takes)
 		scene_ask(&askers[i], timely[i].domain);
 		timed_out += timely[i].timed_out;
 	}
-	scene_run(askers, TIMELY, 4000);
+	scene_run(askers, TIMELY, 8000);
 	for (size_t i = 0; i < TIMELY; i++) {
 		ck_assert_str_eq(askers[i].heard, timely[i].heard);
 		ck_assert_msg(
@@ -184,7 +184,7 @@ START_TEST(a_dead_server_is_noticed_at_once)
 	scene_ask(&asker, "found.test");
 	scene_run(&asker, 1, 5000);
 	ck_assert_str_eq(asker.heard, "unknown");
-	ck_assert_uint_lt(asker.after_ms, 1000);
+	ck_assert_uint_lt(asker.after_ms, 1900);
 	ck_assert_uint_eq(scene_count(STATS_DNS_TIMED_OUT), 0);
 }
 END_TEST
@@ -204,10 +204,20 @@ START_TEST(servers_that_are_none_are_refused)
 }
 END_TEST
 
+static bool window_is_full(void)
+{
+	return dns_server_udp_count(scene.server) >= 1 + RESOLVER_LOOKUP_WINDOW;
+}
+
 START_TEST(few_questions_of_a_lookup_are_under_way_at_a_time)
 {
+	/* None is asked again meanwhile. */
+	struct resolver_setup setup = scene_setup;
+	setup.timeout_ms = 60000;
+	scene_resolver_start(setup, dns_server_address(scene.server));
 	static struct asker asker;
 	scene_ask(&asker, "window.test");
+	ck_assert(scene_comes_to(window_is_full));
 	scene_run(NULL, 0, 300);
 	ck_assert_uint_eq(dns_server_udp_count(scene.server), 1 + RESOLVER_LOOKUP_WINDOW);
 }
@@ -227,6 +237,11 @@ START_TEST(questions_for_one_domain_share_a_lookup)
 }
 END_TEST
 
+static bool null_is_kept(void)
+{
+	return resolver_cached(scene.resolver, span_of("null.test")) != NULL;
+}
+
 START_TEST(who_is_gone_hears_nothing)
 {
 	static struct asker askers[2];
@@ -239,9 +254,8 @@ START_TEST(who_is_gone_hears_nothing)
 	/* The last one goes, the answer is kept all the same. */
 	scene_ask(&askers[0], "null.test");
 	resolver_forget(askers[0].question);
-	scene_run(NULL, 0, 200);
+	ck_assert(scene_comes_to(null_is_kept));
 	ck_assert_int_eq(askers[0].answers, 0);
-	ck_assert_ptr_nonnull(resolver_cached(scene.resolver, span_of("null.test")));
 }
 END_TEST
 
@@ -275,7 +289,7 @@ START_TEST(more_than_can_be_under_way_are_refused)
 	ck_assert_str_eq(askers[1].heard, "found 0 itself.test at 192.0.2.10 2001:db8::10");
 	ck_assert_str_eq(askers[2].heard, "unknown");
 	ck_assert_str_eq(askers[3].heard, "unknown");
-	ck_assert_uint_lt(askers[3].after_ms, 250);
+	ck_assert_uint_le(askers[3].after_ms, askers[0].after_ms);
 	ck_assert_ptr_ne(askers[2].entry, askers[3].entry);
 	ck_assert_uint_eq(scene_count(STATS_DNS_REFUSED), 2);
 	/* A refusal is no answer: it is not kept. */
@@ -283,6 +297,11 @@ START_TEST(more_than_can_be_under_way_are_refused)
 	ck_assert_str_eq(scene_lookup("null.test"), "null");
 }
 END_TEST
+
+static bool all_timed_out(void)
+{
+	return scene_count(STATS_DNS_TIMED_OUT) == resolver_defaults.pending_max;
+}
 
 /* As many lookups as there may be, of a server that is silent: the loop must not notice. */
 START_TEST(thousands_under_way_do_not_hold_up_the_loop)
@@ -309,8 +328,7 @@ START_TEST(thousands_under_way_do_not_hold_up_the_loop)
 		if (i % 50 == 0)
 			event_base_loop(scene.base, EVLOOP_NONBLOCK);
 	}
-	scene_run(NULL, 0, 1500);
-	ck_assert_uint_eq(scene_count(STATS_DNS_TIMED_OUT), setup.pending_max);
+	ck_assert(scene_comes_to(all_timed_out));
 	close(fd);
 }
 END_TEST
@@ -328,7 +346,6 @@ int main(void)
 	tcase_add_test(answering, a_hundred_addresses_are_cut);
 	tcase_add_test(answering, two_seconds_are_all_it_takes);
 	tcase_add_test(answering, a_flood_of_lies_does_not_hold_up_the_loop);
-	tcase_add_test(answering, few_questions_of_a_lookup_are_under_way_at_a_time);
 	tcase_add_test(answering, questions_for_one_domain_share_a_lookup);
 	tcase_add_test(answering, who_is_gone_hears_nothing);
 	tcase_add_test(answering, freeing_ends_what_is_under_way);
@@ -338,6 +355,7 @@ int main(void)
 	tcase_add_checked_fixture(limited, scene_start, scene_stop);
 	tcase_add_test(limited, a_dead_server_is_noticed_at_once);
 	tcase_add_test(limited, servers_that_are_none_are_refused);
+	tcase_add_test(limited, few_questions_of_a_lookup_are_under_way_at_a_time);
 	tcase_add_test(limited, more_than_can_be_under_way_are_refused);
 	tcase_add_test(limited, thousands_under_way_do_not_hold_up_the_loop);
 	suite_add_tcase(suite, limited);
