@@ -202,7 +202,7 @@ bool smtp_recipients_full(const struct smtp *smtp);
  * The caller ends the session on its own account (time-out, shutdown): appends `421 enhanced text`.
  * The caller closes then.
  */
-void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
+void smtp_abort(const char *enhanced, const char *text, struct smtp_out *out);
 
 /* The caller ends the session behind the reply that was decided last: the next step wants the close. */
 void smtp_close(struct smtp *smtp);

@@ -301,9 +301,8 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
 	return code;
 }
 
-void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out)
+void smtp_abort(const char *enhanced, const char *text, struct smtp_out *out)
 {
-	(void)smtp;
 	smtp_text_reply(&(struct smtp_reply){421, span_of(enhanced), span_of(text)}, out);
 }
 

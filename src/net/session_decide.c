@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,11 +82,8 @@ static void fill_dialled(struct session *session)
 	struct policy_session *policy = &session->policy;
 	if (!shared->resolver || !policy->diverted || !policy->policy->providers)
 		return;
-	struct sockaddr_storage address = {0};
-	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = policy->destination};
-	memcpy(&address, &six, sizeof(six));
 	struct span name;
-	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &name);
+	struct resolver_entry *entry = resolver_by_address(shared->resolver, &policy->destination, &name);
 	if (!entry)
 		return;
 	/* The entry may go; what is remembered of it stays. Without memory for its name the host has its own. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bundle.h"
+#include "clock.h"
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
@@ -43,7 +44,7 @@ struct warden {
 	struct responder_process responder;
 	struct health health;
 	struct responder_sockets sockets;
-	time_t started;
+	uint64_t started_ms; /* of the monotonic clock: the time of day may be set */
 	unsigned restart_ms;
 	bool announced, stopping;
 };
@@ -225,7 +226,7 @@ static void warden_start_responder(struct warden *warden)
 		code = responder_process_configure(&warden->responder, &warden->bundle, &err);
 	if (code == 0)
 		code = responder_process_begin(&warden->responder, &warden->sockets, warden_diverts(warden),
-			(uint64_t)warden->started, &err);
+			warden->started_ms, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
 	/* A child that was forked and could not be set up would wait for the rest; SIGCHLD tells its end. */
@@ -251,19 +252,19 @@ static void warden_child(evutil_socket_t signal_number, short what, void *arg)
 	if (warden->responder.pid <= 0 || waitpid(warden->responder.pid, &status, WNOHANG) <= 0)
 		return;
 	event_del(warden->on_channel);
-	time_t lived = time(NULL) - warden->responder.started;
+	uint64_t lived_s = (clock_ms() - warden->responder.started_ms) / 1000;
 	responder_process_ended(&warden->responder);
 	health_forget(&warden->health);
 	if (warden->stopping) {
 		event_base_loopbreak(warden->base);
 		return;
 	}
-	if (lived >= STABLE_S)
+	if (lived_s >= STABLE_S)
 		warden->restart_ms = 0;
-	log_error("responder-died %s=%d lived_s=%lld restart_in_ms=%u waiting=\"new connections wait in the "
+	log_error("responder-died %s=%d lived_s=%llu restart_in_ms=%u waiting=\"new connections wait in the "
 		  "backlog\"",
 		WIFSIGNALED(status) ? "signal" : "exit",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)lived,
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (unsigned long long)lived_s,
 		warden->restart_ms);
 	const struct timeval wait = {warden->restart_ms / 1000, warden->restart_ms % 1000 * 1000};
 	event_add(warden->on_restart, &wait);
@@ -395,7 +396,7 @@ int warden_run(const struct warden_options *options)
 	struct warden warden = {
 		.options = options,
 		.counts = {.fd = -1},
-		.started = time(NULL),
+		.started_ms = clock_ms(),
 		.responder = {.channel = -1},
 	};
 	struct err err = {""};

@@ -139,7 +139,8 @@ class SystemdTest(unittest.TestCase):
         self.start()
         with self.knock():
             self.machine.systemctl("stop", SOCKET)
-            self.machine.run("nft", "delete table inet mxmirage; delete table netdev mxmirage")
+            self.machine.run("nft", "delete table inet mxmirage; delete table netdev mxmirage; "
+                             "delete table bridge mxmirage")
             time.sleep(0.3)
             self.machine.systemctl("restart", SOCKET, GUARD, SERVICE)
         self.assertTrue(self.guard_status()["owner"])
@@ -246,7 +247,7 @@ class SystemdTest(unittest.TestCase):
             self.machine.shut_down()
         # As it is where the kernel takes the owned rules away with systemd's socket.
         rules = self.lab.run(HOST, "nft", "list", "tables").stdout
-        for table in ("inet mxmirage_static", "netdev mxmirage_static"):
+        for table in ("inet mxmirage_static", "netdev mxmirage_static", "bridge mxmirage_static"):
             self.assertIn(table, rules, "nothing would stand to the end of a shutdown before Linux 6.9")
         self.machine.forget_rules()
         self.machine.boot()

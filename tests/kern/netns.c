@@ -30,7 +30,7 @@ void netns_fresh(void)
 {
 	/* By Check's handler the whole process group would end, where no test is forked: ctest, ./dev and the shell. */
 	signal(SIGALRM, SIG_DFL);
-	alarm(60 * test_slowness());
+	alarm(180 * test_slowness());
 	must(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
 	loopback_up();
 }
@@ -138,7 +138,8 @@ char *shell_output(const char *format, ...)
 
 char *nft_list(void)
 {
-	return shell_output("for t in 'inet mxmirage' 'netdev mxmirage' 'inet mxmirage_static' 'netdev "
+	return shell_output("for t in 'inet mxmirage' 'netdev mxmirage' 'bridge mxmirage' "
+			    "'inet mxmirage_static' 'netdev mxmirage_static' 'bridge "
 			    "mxmirage_static';"
 			    " do nft -s list table $t 2>/dev/null |"
 			    " sed -e '1s/ # progname.*//' -e '/^\tflags/,+1d'; done");
