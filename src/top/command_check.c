@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "bundle.h"
 #include "command.h"
@@ -32,6 +34,28 @@ static struct conf *load(struct bundle *bundle, const char *file, struct err *er
 	return NULL;
 }
 
+/* What root can read, the service may not: it would not start, and only then say so. */
+static void readable_note(const struct bundle *bundle)
+{
+	struct privilege_user user;
+	struct err err;
+	if (geteuid() != 0 || strcmp(bundle->files[BUNDLE_CONF].name, CONF_PATH_DEFAULT) != 0 ||
+		privilege_find_user("mxmirage", &user, &err) < 0)
+		return;
+	for (int i = 0; i < BUNDLE_ROLES; i++) {
+		const char *name = bundle->files[i].name;
+		struct stat st;
+		if (!name || stat(name, &st) < 0)
+			continue;
+		mode_t may = st.st_uid == user.uid ? S_IRUSR : st.st_gid == user.gid ? S_IRGRP : S_IROTH;
+		if (!(st.st_mode & may))
+			fprintf(stderr,
+				"%s: not readable for the user mxmirage, as which the service runs: `chmod "
+				"o+r %s`\n",
+				name, name);
+	}
+}
+
 /* Tables of profiles are no keys: who keeps what is printed as a file is to know that they are not in it. */
 static void profiles_name(const struct bundle *bundle, FILE *to)
 {
@@ -61,6 +85,7 @@ enum exit_code command_check(const struct command *command, const struct options
 		return EXIT_CODE_CONFIGURATION;
 	}
 	enum exit_code code = EXIT_CODE_OK;
+	readable_note(&bundle);
 	if (options->dry_run) {
 		struct ruleset *rules = links_ruleset_now(conf, RULESET_ALL, &err);
 		struct ruleset_observation observation;

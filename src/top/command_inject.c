@@ -30,7 +30,13 @@ static bool put_time(json_t *body, const char *key, const char *option, const ch
 		fprintf(stderr, "mxmirage: %s %s: %s\n", option, text, err.text);
 		return false;
 	}
-	/* Not 0, which is for ever. */
+	/* The daemon takes 0 for ever, and no delay at all. */
+	if (ms == 0) {
+		fprintf(stderr,
+			"mxmirage: inject: %s %s is no time: leave it out, or write one from 1 ms on\n",
+			option, text);
+		return false;
+	}
 	json_object_set_new(body, key, json_integer((json_int_t)((ms + unit_ms - 1) / unit_ms)));
 	return true;
 }

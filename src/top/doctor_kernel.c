@@ -107,10 +107,12 @@ void doctor_guard(struct doctor *doctor)
 		doctor_say(doctor, DOCTOR_WARN, "not armed: port 25 is open until mxmirage runs");
 		doctor_remedy(doctor, "`mxmirage guard arm`, or `mxmirage run`");
 	} else if (doctor->verify_code < 0) {
-		doctor_say(doctor, DOCTOR_FAIL, "armed, but not as this configuration says: %s",
+		doctor_say(doctor, DOCTOR_FAIL, "armed, but not as %s says: %s", doctor->conf->file,
 			doctor->verify_err.text);
 		doctor_leak(doctor);
-		doctor_remedy(doctor, "`mxmirage reload` where it runs, else `mxmirage guard arm`");
+		doctor_remedy(doctor,
+			"where mxmirage runs with that file `mxmirage reload`, or a restart; where with "
+			"another, name it by -c; where it does not run `mxmirage guard arm`");
 	} else if (state->armed && state->owner) {
 		doctor_say(doctor, DOCTOR_OK, "armed, and owned: others cannot change it%s%s",
 			state->persist ? "; it stays when its owner is killed" : "",

@@ -166,13 +166,14 @@ void doctor_managers(struct doctor *doctor)
 		enum manager_state state;
 		if (!bus || !state_by_bus(bus, managers[i].unit, &state))
 			state = state_by_files(&doctor->host, managers[i].unit);
-		if (state == MANAGER_ABSENT)
+		/* Of what is not at work, only that is of interest which would do harm. */
+		if (state == MANAGER_ABSENT || (state == MANAGER_INSTALLED && !managers[i].flushes))
 			continue;
 		present++;
 		manager_say(doctor, &managers[i], state);
 	}
 	sd_bus_flush_close_unref(bus);
 	if (present == 0)
-		doctor_say(doctor, DOCTOR_OK, "no other program rules the firewall");
+		doctor_say(doctor, DOCTOR_OK, "no other program that is at work rules the firewall");
 	rules_file(doctor);
 }

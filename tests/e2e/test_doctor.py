@@ -143,14 +143,14 @@ class DoctorTest(unittest.TestCase):
         self.finding("listeners", "ok", "4025-4032 are ours")
         self.finding("managers", "ok", "flush ruleset.*the guard's now")
         self.mxmirage.configure("192.0.2.0/24", mode="smart")
-        self.finding("guard", "fail", "not as this configuration says", code=LEAK)
+        self.finding("guard", "fail", "armed, but not as /", code=LEAK)
 
     def test_the_static_wall_alone(self) -> None:
         self.assertEqual(self.mxmirage.command("guard", "arm").returncode, 0)
         self.finding("guard", "warn", "static wall.*nobody owns it")
         self.finding("managers", "warn", "flush ruleset.*the guard's too")
         self.lab.run(HOST, "nft", "flush", "chain", "inet", "mxmirage_static", "guard_output")
-        found = self.finding("guard", "fail", "not as this configuration says", code=LEAK)
+        found = self.finding("guard", "fail", "armed, but not as /", code=LEAK)
         self.assertIn("mxmirage guard arm", found["remedy"])
         self.assertEqual(self.mxmirage.command("guard", "arm").returncode, 0)
         self.finding("guard", "warn", "static wall.*nobody owns it")

@@ -285,6 +285,12 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(self.mxmirage.status()["messages"]["tempfail"], 1)
         self.assertEqual(self.mxmirage.status()["connections"]["open"], 1, "the client has not gone yet")
 
+    def test_inject_for_no_time_is_not_for_ever(self) -> None:
+        for option in ("--for", "--delay"):
+            done = self.mxmirage.command("inject", option, "0s", "450")
+            self.assertEqual((done.returncode, f"{option} 0s is no time" in done.stderr), (2, True), done.stderr)
+        self.assertEqual(self.mxmirage.json("inject")["injections"], [])
+
     def test_inject_takes_one_back(self) -> None:
         self.verb("inject", "--domain", "gmail.com", "421", "Slow down")
         self.verb("inject", "--domain", "yahoo.com", "421", "Slow down")

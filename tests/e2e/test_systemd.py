@@ -162,6 +162,17 @@ class SystemdTest(unittest.TestCase):
             time.sleep(0.3)
         self.assertIn("armed with the defaults", self.machine.journal(GUARD))
 
+    def test_check_as_root_sees_what_the_service_cannot_read(self) -> None:
+        file, profiles = "/etc/mxmirage/mxmirage.toml", "/etc/mxmirage/p.toml"
+        self.addCleanup(self.machine.run, "sh", "-c", f"echo >{file}; rm {profiles}")
+        self.machine.run("sh", "-c", f"printf '[answer]\nproviders = \"p.toml\"\n' >{file}; umask 077; echo >{profiles}")
+        self.assertIn(f"{profiles}: not readable for the user mxmirage", self.machine.run("mxmirage", "check").stderr)
+        self.assertIn("Permission denied", self.machine.run("sh", "-c", "systemctl start mxmirage; journalctl -u mxmirage",
+                                                           check=False).stdout)
+        self.machine.run("chmod", "o+r", profiles)
+        self.assertEqual(self.machine.run("mxmirage", "check").stderr, "")
+        self.start()
+
     def test_says_who_blocks_and_how_to_open(self) -> None:
         self.start()
         self.machine.systemctl("stop", SERVICE)

@@ -135,9 +135,12 @@ START_TEST(test_managers)
 	run(doctor_managers);
 	assert_state("nftables.service is enabled", DOCTOR_WARN, "disable --now nftables");
 	fake_host_file(&fake, "/usr/lib/systemd/system/firewalld.service", "[Unit]");
+	fake_host_file(&fake, "/usr/lib/systemd/system/ufw.service", "[Unit]");
 	fake_host_file(&fake, "/etc/systemd/system/multi-user.target.wants/firewalld.service", "[Unit]");
 	run(doctor_managers);
 	assert_state("firewalld.service is enabled", DOCTOR_OK, NULL);
+	/* ufw is neither at work nor a danger: nothing is to be said of it. */
+	ck_assert_uint_eq(doctor->finding_count, 2);
 	/* The owner is what a flush stops at. */
 	doctor->guard = (struct guard_state){.armed = true, .owner = true};
 	run(doctor_managers);
