@@ -114,6 +114,12 @@ static void untested_note(struct proof *proof, const struct netspaces *behind)
 		UNTESTED(proof,
 			"%zu other network namespaces have a way out that does not lead through this one",
 			behind->own_way);
+	if (behind->tunnelled > 0)
+		UNTESTED(proof,
+			"%zu other network namespaces send by a tunnel that is made here: what is in it goes "
+			"past "
+			"every rule, so nothing is promised",
+			behind->tunnelled);
 	if (behind->left_out > 0)
 		UNTESTED(proof, "forwarded: %zu further network namespaces", behind->left_out);
 	if (plan->down > 0)
