@@ -134,10 +134,10 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 	if (bare_count < 0)
 		return fail(bare_count, &err);
 	if (options->json) {
-		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:s?,s:i,s:o}", "armed", state.armed, "owner",
-			state.owner, "persist", state.persist, "static", state.walled, "changed",
-			change ? change->text : NULL, "devices_unguarded", bare_count, "firewall",
-			counts_json(&counts));
+		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:b,s:s?,s:i,s:o}", "blocked",
+			state.armed || state.walled, "armed", state.armed, "owner", state.owner, "persist",
+			state.persist, "static", state.walled, "changed", change ? change->text : NULL,
+			"devices_unguarded", bare_count, "firewall", counts_json(&counts));
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);

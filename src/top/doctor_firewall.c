@@ -76,7 +76,7 @@ void doctor_nat(struct doctor *doctor)
 	}
 	if (doctor->survey.nat_count == 0)
 		doctor_say(doctor, DOCTOR_OK,
-			"no foreign rule rewrites a diverted port (%zu foreign tables read)",
+			"no foreign rule rewrites a diverted port (foreign tables read: %zu)",
 			doctor->survey.table_count);
 }
 

@@ -69,6 +69,13 @@ class SystemdTest(unittest.TestCase):
         for unit in (SERVICE, GUARD):
             self.assertEqual(self.machine.show(unit, "UnitFileState"), "disabled", unit)
 
+    def test_what_the_readme_refers_to_is_installed(self) -> None:
+        readme = Path("/usr/share/doc/mxmirage/README.md")
+        links = re.findall(r"\]\(([^):#]+)\)", self.machine.run("cat", str(readme)).stdout)
+        self.assertGreater(len(links), 2)
+        for link in links:
+            self.machine.run("test", "-s", str(readme.parent / link))
+
     def test_kill_stop_and_flush(self) -> None:
         self.start()
         with self.knock():
@@ -209,13 +216,19 @@ class SystemdTest(unittest.TestCase):
         """The one that stands for itself: of another file than the unit's."""
         self.machine.run("sh", "-c", "echo >/root/other.toml; mxmirage guard arm -c /root/other.toml")
         self.assertEqual(self.machine.show(SOCKET, "ActiveState"), "inactive")
+        said = self.guard_status()
+        self.assertEqual((said["blocked"], said["armed"], said["static"], said["exit"]), (True, False, True, 0))
         with self.knock():
             said = self.machine.run("dpkg", "--remove", "mxmirage").stderr
             time.sleep(0.3)
         opens = re.findall(r"^ {4}(.+)$", said, re.MULTILINE)
         self.machine.run("sh", "-c", "\n".join(opens), check=False)
         self.assertEqual(self.machine.run("nft", "list", "tables").stdout, "", "what the removal says does not open")
-        self.machine.install()
+        # The removal has disabled it: nobody is to believe that it is back.
+        self.assertIn("does nothing yet", self.machine.install())
+        self.start()
+        said = self.machine.install()
+        self.assertNotIn("systemctl enable", said, "an upgrade of what runs")
 
     def test_shutdown_and_boot(self) -> None:
         self.start()
@@ -255,7 +268,7 @@ class SystemdTest(unittest.TestCase):
             self.machine.run("nft", "flush", "ruleset")
             time.sleep(0.3)
         self.assertIn("systemctl stop mxmirage-guard.socket", said)
-        self.machine.install()
+        self.assertIn("port 25 is shut from before", self.machine.install())
         self.assertTrue(self.guard_status()["owner"], "nobody owns the rules any more")
 
 

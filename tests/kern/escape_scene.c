@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -76,15 +77,24 @@ static void see(void *arg, const struct escape_event *event)
 	seen->named += seen->culprit.pid == seen->sender && strcmp(seen->culprit.name, SENDER) == 0;
 }
 
-/* Reads until so many events came, or nothing came for 1 s, times TEST_SLOWNESS. */
-void watch(struct sightings *seen, unsigned events)
+static void watch_patiently(struct sightings *seen, unsigned events, int patience_ms)
 {
 	struct escape *escape = seen->scene->escape;
 	struct pollfd readable = {escape_fd(escape), POLLIN, 0};
-	while (seen->events < events && poll(&readable, 1, 1000 * (int)test_slowness()) == 1) {
+	while (seen->events < events && poll(&readable, 1, patience_ms * (int)test_slowness()) == 1) {
 		struct err err = {""};
 		ck_assert_msg(escape_read(escape, see, seen, &err) >= 0, "%s", err.text);
 	}
+}
+
+void watch(struct sightings *seen, unsigned events)
+{
+	watch_patiently(seen, events, 10000);
+}
+
+void watch_what_came(struct sightings *seen)
+{
+	watch_patiently(seen, UINT_MAX, 1000);
 }
 
 /* A process of SENDER_UID that does `act` in the caller's namespace. */
@@ -93,7 +103,7 @@ pid_t sender_start(void (*act)(const void *), const void *arg, pid_t where)
 	pid_t child = suite_fork();
 	if (child != 0)
 		return child;
-	alarm(30 * test_slowness());
+	alarm(120 * test_slowness());
 	if (where)
 		netns_enter(where);
 	prctl(PR_SET_NAME, SENDER);
@@ -119,7 +129,7 @@ void assert_named(const struct sightings *seen)
 {
 	ck_assert_uint_gt(seen->named, 0);
 	if (test_slowness() == 1)
-		ck_assert_uint_eq(seen->named, seen->events);
+		ck_assert_uint_ge(4 * seen->named, seen->events);
 }
 
 void pace(uint64_t start, unsigned done, unsigned per_second)
@@ -208,5 +218,6 @@ void act_raw(const void *arg)
 		if (syns->pause_us > 0)
 			usleep(syns->pause_us * test_slowness());
 	}
-	usleep(300 * 1000 * test_slowness());
+	if (syns->stays)
+		pause();
 }

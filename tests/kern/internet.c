@@ -87,7 +87,7 @@ void server_start(pid_t where, const char *greeting, const uint16_t *ports)
 	ck_assert_int_eq(pipe(ready), 0);
 	pid_t child = suite_fork();
 	if (child == 0) {
-		alarm(60 * test_slowness());
+		alarm(180 * test_slowness());
 		netns_enter(where);
 		int listeners[8];
 		nfds_t count = 0;
@@ -165,7 +165,7 @@ static struct outcome connect_once(const char *address, uint16_t port, const cha
 	if (outcome.code != 0)
 		return outcome;
 	ready.events = POLLIN;
-	if (poll(&ready, 1, 1000) == 0)
+	if (poll(&ready, 1, 10000) == 0)
 		outcome.code = ETIMEDOUT;
 	else if (read(fd, outcome.greeting, sizeof(outcome.greeting) - 1) < 0)
 		outcome.code = errno;
@@ -178,7 +178,7 @@ struct attempt attempt_start(pid_t where, const char *address, uint16_t port, co
 	ck_assert_int_eq(pipe(result), 0);
 	pid_t child = suite_fork();
 	if (child == 0) {
-		alarm(10 * test_slowness());
+		alarm(60 * test_slowness());
 		if (where)
 			netns_enter(where);
 		struct outcome outcome = connect_once(address, port, device);
@@ -192,7 +192,7 @@ int attempt_end(struct attempt *attempt, char *greeting)
 {
 	struct outcome outcome;
 	struct pollfd ready = {attempt->result, POLLIN, 0};
-	ck_assert_msg(poll(&ready, 1, 3000) == 1, "the attempt did not end");
+	ck_assert_msg(poll(&ready, 1, 30000) == 1, "the attempt did not end");
 	ck_assert_int_eq(read(attempt->result, &outcome, sizeof(outcome)), sizeof(outcome));
 	close(attempt->result);
 	waitpid(attempt->process, NULL, 0);
@@ -206,7 +206,7 @@ bool listener_greet(
 	struct pollfd polls[LISTENERS];
 	for (int i = 0; i < LISTENERS; i++)
 		polls[i] = (struct pollfd){world->listeners[i], POLLIN, 0};
-	if (poll(polls, LISTENERS, 1000) < 1)
+	if (poll(polls, LISTENERS, 10000) < 1)
 		return false;
 	for (int i = 0; i < LISTENERS; i++) {
 		if (!(polls[i].revents & POLLIN))

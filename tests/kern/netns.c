@@ -30,7 +30,7 @@ void netns_fresh(void)
 {
 	/* By Check's handler the whole process group would end, where no test is forked: ctest, ./dev and the shell. */
 	signal(SIGALRM, SIG_DFL);
-	alarm(60 * test_slowness());
+	alarm(180 * test_slowness());
 	must(unshare(CLONE_NEWNET) == 0, "a network namespace: %s (needs root)", strerror(errno));
 	loopback_up();
 }

@@ -6,6 +6,7 @@
 #ifndef TEST_RESOLVER_SCENE_H
 #define TEST_RESOLVER_SCENE_H
 
+#include <stdbool.h>
 #include <time.h>
 
 #include "dns_server.h"
@@ -15,6 +16,7 @@ extern struct scene {
 	struct dns_server *server;
 	struct event_base *base;
 	struct resolver *resolver;
+	struct stats stats;
 } scene;
 
 /* Small limits, short times. */
@@ -42,9 +44,13 @@ void scene_ask(struct asker *asker, const char *domain);
 /* Runs the loop until all have heard, or for so long. */
 void scene_run(const struct asker *askers, size_t count, unsigned max_ms);
 
+/* Runs the loop until the condition holds, 10 s at most: whether it does. */
+bool scene_comes_to(bool (*condition)(void));
+
 /* Asks and waits: "found 10 mx1.example 20 mx2.example at 192.0.2.1 2001:db8::1, partial". Static storage. */
 const char *scene_lookup(const char *domain);
 
-struct resolver_counts scene_counts(void);
+/* Of the resolver, and of those before it in the same test. */
+uint64_t scene_count(enum stats_counter counter);
 
 #endif

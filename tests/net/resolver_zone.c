@@ -88,7 +88,7 @@ const struct dns_server_rule resolver_zone_rules[] = {
 	{"truncated.test", DNS_SERVER_TRUNCATED, 0, 0},
 	{"silent.test", DNS_SERVER_SILENT, 0, 0},
 	{"silent-mx.test", DNS_SERVER_SILENT, 0, ns_t_aaaa},
-	{"slow.test", DNS_SERVER_HONEST, 1900, ns_t_mx},
+	{"slow.test", DNS_SERVER_HONEST, 1500, ns_t_mx},
 	{"slow-host.test", DNS_SERVER_HONEST, 1900, 0},
 	{"slow-mx.test", DNS_SERVER_HONEST, 300, 0},
 	{"slower.test", DNS_SERVER_HONEST, 10000, 0},

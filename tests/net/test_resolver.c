@@ -16,72 +16,64 @@
 
 static const struct {
 	const char *domain, *heard;
-	uint64_t failed;
 } answers[] = {
-	{"found.test",
-		"found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
-		" at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2",
-		0},
-	{"FOUND.Test",
-		"found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
-		" at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2",
-		0},
-	{"itself.test", "found 0 itself.test at 192.0.2.10 2001:db8::10", 0},
-	{"null.test", "null", 0},
-	{"half-null.test", "found 10 mx1.found.test at 192.0.2.1 2001:db8::1", 0},
-	{"no-such.test", "no domain", 0},
-	{"mx2.found.test", "found 0 mx2.found.test at 2001:db8::2", 0},
-	{"nowhere-to-be.test", "found 10 no-such-host.test", 0},
-	{"barren.test", "found 10 no-such-host.test", 0},
+	{"found.test", "found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
+		       " at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2"},
+	{"FOUND.Test", "found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
+		       " at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2"},
+	{"itself.test", "found 0 itself.test at 192.0.2.10 2001:db8::10"},
+	{"null.test", "null"},
+	{"half-null.test", "found 10 mx1.found.test at 192.0.2.1 2001:db8::1"},
+	{"no-such.test", "no domain"},
+	{"mx2.found.test", "found 0 mx2.found.test at 2001:db8::2"},
+	{"nowhere-to-be.test", "found 10 no-such-host.test"},
+	{"barren.test", "found 10 no-such-host.test"},
 	/* CNAMEs of the domain and of a host; their loops. */
-	{"alias.test",
-		"found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
-		" at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2",
-		0},
-	{"alias-host.test", "found 10 alias-mx.test at 192.0.2.2 192.0.2.3", 0},
-	{"dangling.test", "no domain", 0},
-	{"chain8.test", "found 0 chain8.test at 192.0.2.60", 0},
-	{"chain19.test", "unknown", 1},
-	{"loop.test", "unknown", 1},
-	{"loop-host.test", "found 10 loop.test 10 mx2.found.test at 2001:db8::2, partial", 0},
+	{"alias.test", "found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
+		       " at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2"},
+	{"alias-host.test", "found 10 alias-mx.test at 192.0.2.2 192.0.2.3"},
+	{"dangling.test", "no domain"},
+	{"chain8.test", "found 0 chain8.test at 192.0.2.60"},
+	{"chain19.test", "unknown"},
+	{"loop.test", "unknown"},
+	{"loop-host.test", "found 10 loop.test 10 mx2.found.test at 2001:db8::2, partial"},
 	/* Names. */
-	{"numeric.test", "found 10 192.0.2.77 20 mx0.found.test at 192.0.2.77 192.0.2.2 192.0.2.3", 0},
-	{"names.test", "found 20 mx0.found.test at 192.0.2.2 192.0.2.3, partial", 0},
-	{"no-names.test", "unknown", 1},
-	{"long.test", "found 10 " NAME_253 " at 192.0.2.20", 0},
-	{NAME_253, "found 0 " NAME_253 " at 192.0.2.20", 0},
-	{"x" NAME_253, "unknown", 1},
-	{"x.onion", "no domain", 0},
-	{"", "unknown", 1},
-	{".", "unknown", 1},
-	{"a..b", "unknown", 1},
-	{"a b.test", "unknown", 1},
+	{"numeric.test", "found 10 192.0.2.77 20 mx0.found.test at 192.0.2.77 192.0.2.2 192.0.2.3"},
+	{"names.test", "found 20 mx0.found.test at 192.0.2.2 192.0.2.3, partial"},
+	{"no-names.test", "unknown"},
+	{"long.test", "found 10 " NAME_253 " at 192.0.2.20"},
+	{NAME_253, "found 0 " NAME_253 " at 192.0.2.20"},
+	{"x" NAME_253, "unknown"},
+	{"x.onion", "no domain"},
+	{"", "unknown"},
+	{".", "unknown"},
+	{"a..b", "unknown"},
+	{"a b.test", "unknown"},
 	{"b\xc3\xbc"
 	 "cher.test",
-		"unknown", 1},
-	{"a\\.b.test", "unknown", 1},
+		"unknown"},
+	{"a\\.b.test", "unknown"},
 	/* Address literals are not DNS' business. */
-	{"[192.0.2.99]", "found 0 192.0.2.99 at 192.0.2.99", 0},
-	{"[IPv6:2001:DB8::99]", "found 0 2001:db8::99 at 2001:db8::99", 0},
-	{"[192.0.2.256]", "unknown", 1},
-	{"[]", "unknown", 1},
+	{"[192.0.2.99]", "found 0 192.0.2.99 at 192.0.2.99"},
+	{"[IPv6:2001:DB8::99]", "found 0 2001:db8::99 at 2001:db8::99"},
+	{"[192.0.2.256]", "unknown"},
+	{"[]", "unknown"},
 	/* A server that is broken, or lies. */
-	{"servfail.test", "unknown", 1},
-	{"refused.test", "unknown", 1},
-	{"one-fails.test", "found 10 mx0.found.test 20 servfail-mx.test at 192.0.2.2 192.0.2.3, partial", 0},
-	{"all-fail.test", "unknown", 1},
-	{"lies-first.test", "found 0 lies-first.test at 192.0.2.31", 0},
-	{"garbage.test", "unknown", 1},
-	{"half.test", "unknown", 1},
-	{"pointers.test", "unknown", 1},
-	{"truncated.test", "unknown", 1},
+	{"servfail.test", "unknown"},
+	{"refused.test", "unknown"},
+	{"one-fails.test", "found 10 mx0.found.test 20 servfail-mx.test at 192.0.2.2 192.0.2.3, partial"},
+	{"all-fail.test", "unknown"},
+	{"lies-first.test", "found 0 lies-first.test at 192.0.2.31"},
+	{"garbage.test", "unknown"},
+	{"half.test", "unknown"},
+	{"pointers.test", "unknown"},
+	{"truncated.test", "unknown"},
 };
 
 START_TEST(domains_are_answered)
 {
 	ck_assert_str_eq(scene_lookup(answers[_i].domain), answers[_i].heard);
-	ck_assert_uint_eq(scene_counts().failed, answers[_i].failed);
-	ck_assert_uint_eq(scene_counts().timed_out + scene_counts().refused, 0);
+	ck_assert_uint_eq(scene_count(STATS_DNS_TIMED_OUT) + scene_count(STATS_DNS_REFUSED), 0);
 }
 END_TEST
 
@@ -134,19 +126,19 @@ static const struct {
 	unsigned after_ms, before_ms;
 	bool timed_out;
 } timely[] = {
-	{"silent.test", "unknown", 1990, 2600, true},
-	{"slower.test", "unknown", 1990, 2600, true},
-	{"wrong-id.test", "unknown", 1990, 2600, true},
-	{"wrong-question.test", "unknown", 1990, 2600, true},
-	{"noise.test", "unknown", 1990, 2600, true},
-	{"one-silent.test", "unknown", 1990, 2600, true},
-	/* 1.9 s for MX leaves time for the addresses; 0.3 s and 1.9 s are too long together. */
-	{"slow.test", "found 0 slow.test at 192.0.2.40", 1890, 2000, false},
-	{"slow-mx.test", "unknown", 1990, 2600, true},
+	{"silent.test", "unknown", 1990, 3500, true},
+	{"slower.test", "unknown", 1990, 3500, true},
+	{"wrong-id.test", "unknown", 1990, 3500, true},
+	{"wrong-question.test", "unknown", 1990, 3500, true},
+	{"noise.test", "unknown", 1990, 3500, true},
+	{"one-silent.test", "unknown", 1990, 3500, true},
+	/* 1.5 s for MX leave time for the addresses; 0.3 s and 1.9 s are too long together. */
+	{"slow.test", "found 0 slow.test at 192.0.2.40", 1490, 2000, false},
+	{"slow-mx.test", "unknown", 1990, 3500, true},
 	{"found.test",
 		"found 10 mx1.found.test 20 mx0.found.test 20 mx2.found.test"
 		" at 192.0.2.1 2001:db8::1 192.0.2.2 192.0.2.3 2001:db8::2",
-		0, 1000, false},
+		0, 1400, false},
 };
 #define TIMELY (sizeof(timely) / sizeof(timely[0]))
 
@@ -158,14 +150,14 @@ START_TEST(two_seconds_are_all_it_takes)
 		scene_ask(&askers[i], timely[i].domain);
 		timed_out += timely[i].timed_out;
 	}
-	scene_run(askers, TIMELY, 4000);
+	scene_run(askers, TIMELY, 8000);
 	for (size_t i = 0; i < TIMELY; i++) {
 		ck_assert_str_eq(askers[i].heard, timely[i].heard);
 		ck_assert_msg(
 			askers[i].after_ms >= timely[i].after_ms && askers[i].after_ms < timely[i].before_ms,
 			"%s after %u ms", timely[i].domain, askers[i].after_ms);
 	}
-	ck_assert_uint_eq(scene_counts().timed_out, timed_out);
+	ck_assert_uint_eq(scene_count(STATS_DNS_TIMED_OUT), timed_out);
 	/* What comes later finds nobody, and the answer stands. */
 	scene_run(NULL, 0, 2500);
 	for (size_t i = 0; i < TIMELY; i++)
@@ -192,8 +184,8 @@ START_TEST(a_dead_server_is_noticed_at_once)
 	scene_ask(&asker, "found.test");
 	scene_run(&asker, 1, 5000);
 	ck_assert_str_eq(asker.heard, "unknown");
-	ck_assert_uint_lt(asker.after_ms, 1000);
-	ck_assert_uint_eq(scene_counts().failed, 1);
+	ck_assert_uint_lt(asker.after_ms, 1900);
+	ck_assert_uint_eq(scene_count(STATS_DNS_TIMED_OUT), 0);
 }
 END_TEST
 
@@ -212,10 +204,20 @@ START_TEST(servers_that_are_none_are_refused)
 }
 END_TEST
 
+static bool window_is_full(void)
+{
+	return dns_server_udp_count(scene.server) >= 1 + RESOLVER_LOOKUP_WINDOW;
+}
+
 START_TEST(few_questions_of_a_lookup_are_under_way_at_a_time)
 {
+	/* None is asked again meanwhile. */
+	struct resolver_setup setup = scene_setup;
+	setup.timeout_ms = 60000;
+	scene_resolver_start(setup, dns_server_address(scene.server));
 	static struct asker asker;
 	scene_ask(&asker, "window.test");
+	ck_assert(scene_comes_to(window_is_full));
 	scene_run(NULL, 0, 300);
 	ck_assert_uint_eq(dns_server_udp_count(scene.server), 1 + RESOLVER_LOOKUP_WINDOW);
 }
@@ -230,10 +232,15 @@ START_TEST(questions_for_one_domain_share_a_lookup)
 	scene_run(askers, 3, 5000);
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(askers[i].heard, "found 0 itself.test at 192.0.2.10 2001:db8::10");
-	ck_assert_uint_eq(scene_counts().lookups, 1);
+	ck_assert_uint_eq(scene_count(STATS_DNS_LOOKUPS), 1);
 	ck_assert_uint_eq(dns_server_udp_count(scene.server), 3);
 }
 END_TEST
+
+static bool null_is_kept(void)
+{
+	return resolver_cached(scene.resolver, span_of("null.test")) != NULL;
+}
 
 START_TEST(who_is_gone_hears_nothing)
 {
@@ -247,9 +254,8 @@ START_TEST(who_is_gone_hears_nothing)
 	/* The last one goes, the answer is kept all the same. */
 	scene_ask(&askers[0], "null.test");
 	resolver_forget(askers[0].question);
-	scene_run(NULL, 0, 200);
+	ck_assert(scene_comes_to(null_is_kept));
 	ck_assert_int_eq(askers[0].answers, 0);
-	ck_assert_ptr_nonnull(resolver_cached(scene.resolver, span_of("null.test")));
 }
 END_TEST
 
@@ -283,15 +289,19 @@ START_TEST(more_than_can_be_under_way_are_refused)
 	ck_assert_str_eq(askers[1].heard, "found 0 itself.test at 192.0.2.10 2001:db8::10");
 	ck_assert_str_eq(askers[2].heard, "unknown");
 	ck_assert_str_eq(askers[3].heard, "unknown");
-	ck_assert_uint_lt(askers[3].after_ms, 250);
+	ck_assert_uint_le(askers[3].after_ms, askers[0].after_ms);
 	ck_assert_ptr_ne(askers[2].entry, askers[3].entry);
-	ck_assert_uint_eq(scene_counts().refused, 2);
-	ck_assert_uint_eq(scene_counts().failed, 0);
+	ck_assert_uint_eq(scene_count(STATS_DNS_REFUSED), 2);
 	/* A refusal is no answer: it is not kept. */
 	ck_assert_ptr_null(resolver_cached(scene.resolver, span_of("null.test")));
 	ck_assert_str_eq(scene_lookup("null.test"), "null");
 }
 END_TEST
+
+static bool all_timed_out(void)
+{
+	return scene_count(STATS_DNS_TIMED_OUT) == resolver_defaults.pending_max;
+}
 
 /* As many lookups as there may be, of a server that is silent: the loop must not notice. */
 START_TEST(thousands_under_way_do_not_hold_up_the_loop)
@@ -318,8 +328,7 @@ START_TEST(thousands_under_way_do_not_hold_up_the_loop)
 		if (i % 50 == 0)
 			event_base_loop(scene.base, EVLOOP_NONBLOCK);
 	}
-	scene_run(NULL, 0, 1500);
-	ck_assert_uint_eq(scene_counts().timed_out, setup.pending_max);
+	ck_assert(scene_comes_to(all_timed_out));
 	close(fd);
 }
 END_TEST
@@ -337,7 +346,6 @@ int main(void)
 	tcase_add_test(answering, a_hundred_addresses_are_cut);
 	tcase_add_test(answering, two_seconds_are_all_it_takes);
 	tcase_add_test(answering, a_flood_of_lies_does_not_hold_up_the_loop);
-	tcase_add_test(answering, few_questions_of_a_lookup_are_under_way_at_a_time);
 	tcase_add_test(answering, questions_for_one_domain_share_a_lookup);
 	tcase_add_test(answering, who_is_gone_hears_nothing);
 	tcase_add_test(answering, freeing_ends_what_is_under_way);
@@ -347,6 +355,7 @@ int main(void)
 	tcase_add_checked_fixture(limited, scene_start, scene_stop);
 	tcase_add_test(limited, a_dead_server_is_noticed_at_once);
 	tcase_add_test(limited, servers_that_are_none_are_refused);
+	tcase_add_test(limited, few_questions_of_a_lookup_are_under_way_at_a_time);
 	tcase_add_test(limited, more_than_can_be_under_way_are_refused);
 	tcase_add_test(limited, thousands_under_way_do_not_hold_up_the_loop);
 	suite_add_tcase(suite, limited);

@@ -91,6 +91,12 @@ static enum end take(int fd, int lines, int patience_ms, char text[4096])
 	return STILL_OPEN;
 }
 
+/* What is to come is waited for; that nothing comes is seen by then. */
+static int patience_ms(enum end end)
+{
+	return end == STILL_OPEN ? 1000 : 5000;
+}
+
 static void ck_assert_reply(int fd, const char *begins)
 {
 	char text[4096];
@@ -146,14 +152,15 @@ START_TEST(actions_are_seen)
 	inject(SMTP_PHASE_RCPT, actions[_i].action, 450, 0);
 	int fd = greet();
 	put(fd, "RCPT TO:<ann@calm.test>\r\n");
-	enum end end = take(fd, 2, 1000, text);
+	enum end end = take(fd, 2, patience_ms(actions[_i].end), text);
 	ck_assert_msg(end == actions[_i].end, "%s: %d", actions[_i].what, (int)end);
 	ck_assert_str_eq(text, actions[_i].heard);
 	if (end == STILL_OPEN) {
 		/* A hung session takes what it is sent, and answers none of it. */
 		put(fd, "NOOP\r\n");
-		take(fd, 1, 300, text);
-		ck_assert_int_eq(text[0] == '2', actions[_i].action == PROVIDER_REPLY);
+		bool answers = actions[_i].action == PROVIDER_REPLY;
+		take(fd, 1, answers ? 5000 : 300, text);
+		ck_assert_int_eq(text[0] == '2', answers);
 	}
 	close(fd);
 	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
@@ -166,7 +173,7 @@ START_TEST(actions_at_connect)
 	char text[4096];
 	inject(SMTP_PHASE_CONNECT, actions[_i].action, 450, 0);
 	int fd = dial();
-	enum end end = take(fd, 2, 1000, text);
+	enum end end = take(fd, 2, patience_ms(actions[_i].end), text);
 	ck_assert_msg(end == actions[_i].end, "%s: %d", actions[_i].what, (int)end);
 	ck_assert_str_eq(text, actions[_i].heard);
 	close(fd);
@@ -191,7 +198,7 @@ START_TEST(faults_are_seen)
 	int fd = greet();
 	snprintf(line, sizeof(line), "RCPT TO:<ann@%s>\r\n", faults[_i].domain);
 	put(fd, line);
-	enum end end = take(fd, 2, 1000, text);
+	enum end end = take(fd, 2, patience_ms(faults[_i].end), text);
 	ck_assert_msg(end == faults[_i].end, "%s: %d", faults[_i].domain, (int)end);
 	ck_assert_str_eq(text, faults[_i].heard);
 	ck_assert_uint_eq(stats_sum(&served.stats, STATS_FAULTS), 1);
@@ -205,7 +212,8 @@ START_TEST(connections_are_refused_or_ignored)
 	char text[4096];
 	start_with(_i ? &ignoring : &refusing, NULL);
 	int fd = dial();
-	ck_assert_int_eq(take(fd, 1, 1000, text), _i ? STILL_OPEN : RESET);
+	enum end end = _i ? STILL_OPEN : RESET;
+	ck_assert_int_eq(take(fd, 1, patience_ms(end), text), end);
 	ck_assert_str_eq(text, "");
 	close(fd);
 	ck_assert(comes_to(STATS_CONNECTIONS_CLOSED, 1));
@@ -215,19 +223,19 @@ END_TEST
 
 START_TEST(a_delay_holds_up_its_own_session_alone)
 {
-	inject(SMTP_PHASE_RCPT, PROVIDER_REPLY, 0, 700);
+	inject(SMTP_PHASE_RCPT, PROVIDER_REPLY, 0, 2000);
 	int slow = greet(), other = greet();
 	double began = seconds();
 	put(slow, "NOOP\r\nRCPT TO:<ann@calm.test>\r\nRCPT TO:<bob@calm.test>\r\nNOOP\r\n");
 	ck_assert_reply(slow, "250 2.0.0");
 	put(other, "NOOP\r\n");
 	ck_assert_reply(other, "250 2.0.0");
-	ck_assert_double_lt(seconds() - began, 0.5);
+	ck_assert_double_lt(seconds() - began, 1.9);
 	ck_assert_reply(slow, "250 2.1.5");
-	ck_assert_double_ge(seconds() - began, 0.69);
+	ck_assert_double_ge(seconds() - began, 1.99);
 	ck_assert_reply(slow, "250 2.1.5");
 	ck_assert_reply(slow, "250 2.0.0");
-	ck_assert_double_lt(seconds() - began, 3);
+	ck_assert_double_lt(seconds() - began, 3.9);
 	/* What comes while a session waits is answered in its turn. */
 	inject(SMTP_PHASE_DATA, PROVIDER_REPLY, 0, 300);
 	put(slow, "DATA\r\n");
@@ -245,7 +253,7 @@ END_TEST
 START_TEST(a_late_banner_is_waited_for)
 {
 	char text[4096];
-	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 200);
+	inject(SMTP_PHASE_CONNECT, PROVIDER_REPLY, 0, 1500);
 	int fd = dial();
 	usleep(50 * 1000);
 	put(fd, "EHLO mta.example\r\n");
@@ -265,7 +273,7 @@ START_TEST(a_delayed_refusal_closes_behind_its_reply)
 	int fd = greet();
 	double began = seconds();
 	put(fd, "RCPT TO:<ann@calm.test>\r\n");
-	ck_assert_int_eq(take(fd, 2, 3000, text), CLOSED);
+	ck_assert_int_eq(take(fd, 2, 5000, text), CLOSED);
 	ck_assert_str_eq(text, "450 injected\r\n");
 	ck_assert_double_ge(seconds() - began, 0.49);
 	close(fd);
@@ -385,12 +393,12 @@ START_TEST(dead_dns_holds_nobody_up)
 	/* A well-known name needs no answer of DNS's, and no session waits for another's. */
 	put(other, "RCPT TO:<bob@calm.test>\r\n");
 	ck_assert_reply(other, "250 2.1.5");
-	ck_assert_double_lt(seconds() - began, 0.5);
+	ck_assert_double_lt(seconds() - began, 1.5);
 	close(gone);
 	ck_assert_reply(fd, "250 2.1.5");
 	double waited = seconds() - began;
 	ck_assert_double_ge(waited, 1);
-	ck_assert_double_le(waited, 2.9);
+	ck_assert_double_le(waited, 3.9);
 	ck_assert_reply(fd, "452 one each");
 	ck_assert_reply(fd, "250 2.0.0");
 	/* Who hung up while he waited is not counted. */
@@ -421,7 +429,7 @@ START_TEST(stopping_in_every_state)
 	usleep(200000);
 	double began = seconds();
 	served_stop();
-	ck_assert_double_lt(seconds() - began, 1);
+	ck_assert_double_lt(seconds() - began, 10);
 	ck_assert_reply(talking, "421 4.3.2");
 	int waiting[] = {hung, delayed, asking};
 	for (size_t i = 0; i < 3; i++) {

@@ -20,7 +20,7 @@ static void network_enter(struct canary_plan *plan)
 {
 	struct err err;
 	signal(SIGALRM, SIG_DFL); /* Check's handler ends the process group */
-	alarm(60);
+	alarm(180);
 	*plan = (struct canary_plan){.v4 = canary_range_choose(AF_INET, &conf, NULL, 0),
 		.v6 = canary_range_choose(AF_INET6, &conf, NULL, 0)};
 	ck_assert_msg(control_net_enter(&plan->v4, &plan->v6, &err) == 0, "%s", err.text);
