@@ -23,6 +23,11 @@ struct netspaces {
 	struct netspace *items;
 	size_t count;
 	size_t own_way; /* namespaces that have a route which does not lead through this one */
+	/*
+	 * Namespaces with a route by a tunnel whose packets are made in this one: what it carries meets no rule here, and
+	 * whoever answers a canary may be outside.
+	 */
+	size_t tunnelled;
 	size_t left_out;
 };
 

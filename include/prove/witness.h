@@ -38,6 +38,9 @@ struct witness_packet {
 /* The next packet, without waiting. False when there is none. */
 bool witness_next(struct witness *witness, struct witness_packet *packet);
 
+/* Whether what goes to the device comes back to where it was taken from, as with the ifb devices that tc shapes by. */
+bool witness_stays(const struct witness *witness, const char *device);
+
 /* Packets that it had no room for since this was last asked: more than 0 makes it a poor witness. */
 unsigned witness_lost(struct witness *witness);
 

@@ -198,6 +198,13 @@ static void read_by_offset(struct builder *builder, unsigned type)
 				      word(ip + IP6_LEN + TCP_DPORT, ports->ports[i])));
 }
 
+/* One tag too many. */
+static void drop_tags_at(struct builder *builder, unsigned type)
+{
+	for (size_t i = 0; i < sizeof(tag_types) / sizeof(tag_types[0]); i++)
+		drop(builder, TERMS(word(type, tag_types[i])));
+}
+
 /*
  * Where the frame's beginning is not known either: a packet socket has bypassed the queue and names a protocol,
  * true or false. Only where the network header is said to be can be read, before or behind tags. On Ethernet that
@@ -234,8 +241,7 @@ bool ruleset_fill_egress(
 	for (unsigned tags = 0; tags <= TAGS_READ; tags++, type += TAG_LEN)
 		read_by_offset(&builder, type);
 	/* type is where a further tag would end: what stands before it is the tag that is one too many. */
-	for (size_t i = 0; i < sizeof(tag_types) / sizeof(tag_types[0]); i++)
-		drop(&builder, TERMS(word(type - TAG_LEN, tag_types[i])));
+	drop_tags_at(&builder, type - TAG_LEN);
 	read_by_network_header(&builder);
 
 	for (size_t i = 0; i < count && builder.ok; i++) {
@@ -251,17 +257,22 @@ bool ruleset_fill_egress(
 /*
  * A frame that tc redirected on its way in, as those are that it shapes by an ifb device, is let past the chains of
  * devices by the kernel (skb->nf_skip_egress, which nobody takes back where it is received again). IP meets the other
- * hooks; bridged it would meet none but the bridge's. There one tag is off the frame already, and its protocol is the
- * true one. What has several stays the devices' matter.
+ * hooks; bridged it would meet none but the bridge's. There one tag is off the frame already and its protocol is the
+ * true one, so that only several tags are left to be read by their place.
  */
 bool ruleset_fill_bridge(struct ruleset_table *table, int32_t priority)
 {
 	const struct ruleset_chain_spec bridged = {
 		.name = BRIDGED, .type = "filter", .hook = NF_INET_POST_ROUTING, .priority = priority};
 	const struct ruleset_rule jump = {.chain = BRIDGED, .terms = {TERM(JUMP_EGRESS)}, .term_count = 1};
+	const unsigned second = ETHERTYPE_OFFSET + TAG_LEN, third = second + TAG_LEN;
 	struct builder builder = {
 		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
 	read_by_kernel(&builder);
+	pass(&builder, TERMS(not(word(second, ETH_P_8021Q)), not(word(second, ETH_P_8021AD)),
+			       not(word(second, ETH_P_QINQ1))));
+	read_by_offset(&builder, third);
+	drop_tags_at(&builder, third);
 	return builder.ok && ruleset_add_chain(table, &bridged) && ruleset_add_rule(table, &jump);
 }
 

@@ -74,7 +74,8 @@ static bool packet_match(const struct round *round, const struct witness_packet 
 		if (!sighting_read(packet->bytes, packet->length, offsets[o], &sighting))
 			continue;
 		for (size_t i = 0; i < round->count; i++)
-			if (is_of(&sighting, &round->canaries[i])) {
+			if (is_of(&sighting, &round->canaries[i]) &&
+				!witness_stays(round->witness, packet->device)) {
 				canary_left(&round->canaries[i], &sighting, packet->device);
 				return true;
 			}

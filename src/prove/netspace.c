@@ -73,14 +73,33 @@ static unsigned route_device(struct rtnl *rtnl, const struct address *to)
 	return route.device;
 }
 
+struct peer {
+	int id;
+	bool plain; /* its frames come over as they are */
+};
+
+static bool is_plain(const char *kind)
+{
+	static const char *const kinds[] = {
+		"veth", "macvlan", "macvtap", "ipvlan", "ipvtap", "vlan", "netkit"};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	return false;
+}
+
 static int peer_answer(const struct nlmsghdr *answer, void *data)
 {
-	int *id = data;
-	const struct nlattr *attr;
+	struct peer *peer = data;
+	const struct nlattr *attr, *inner;
 	mnl_attr_for_each(attr, answer, sizeof(struct ifinfomsg))
 	{
 		if (mnl_attr_get_type(attr) == IFLA_LINK_NETNSID)
-			*id = (int)mnl_attr_get_u32(attr);
+			peer->id = (int)mnl_attr_get_u32(attr);
+		if (mnl_attr_get_type(attr) != IFLA_LINKINFO)
+			continue;
+		mnl_attr_for_each_nested(inner, attr) if (mnl_attr_get_type(inner) == IFLA_INFO_KIND)
+			peer->plain = is_plain(mnl_attr_get_str(inner));
 	}
 	return MNL_CB_OK;
 }
@@ -97,24 +116,33 @@ static int id_answer(const struct nlmsghdr *answer, void *data)
 	return MNL_CB_OK;
 }
 
+enum way {
+	WAY_ELSEWHERE,
+	WAY_HERE,
+	WAY_TUNNEL,
+};
+
 /* Whether the device's other end, or the device that it stands on, is in the namespace `home`. */
-static bool device_leads_to(struct rtnl *rtnl, unsigned device, int home)
+static enum way device_way(struct rtnl *rtnl, unsigned device, int home)
 {
-	int peer = -1, own = -1;
+	struct peer peer = {-1, false};
+	int own = -1;
 	struct nlmsghdr *request = rtnl_begin(rtnl, RTM_GETLINK, 0);
 	struct ifinfomsg *link = mnl_nlmsg_put_extra_header(request, sizeof(*link));
 	link->ifi_index = (int)device;
-	if (rtnl_talk(rtnl, request, peer_answer, &peer) < 0 || peer < 0)
-		return false;
+	if (rtnl_talk(rtnl, request, peer_answer, &peer) < 0 || peer.id < 0)
+		return WAY_ELSEWHERE;
 	/* Asked second: the kernel gives a namespace its number when it is first told of. */
 	request = rtnl_begin(rtnl, RTM_GETNSID, 0);
 	mnl_nlmsg_put_extra_header(request, sizeof(struct rtgenmsg));
 	mnl_attr_put_u32(request, NETNSA_FD, (uint32_t)home);
-	return rtnl_talk(rtnl, request, id_answer, &own) == 0 && own == peer;
+	if (rtnl_talk(rtnl, request, id_answer, &own) < 0 || own != peer.id)
+		return WAY_ELSEWHERE;
+	return peer.plain ? WAY_HERE : WAY_TUNNEL;
 }
 
-/* Runs inside the namespace. */
-static void routes_look(struct search *search, struct netspace *space, bool *own_way)
+/* Runs inside the namespace. ways: 1u << enum way of each route. */
+static void routes_look(struct search *search, struct netspace *space, unsigned *ways)
 {
 	struct rtnl rtnl;
 	if (rtnl_open(&rtnl) < 0)
@@ -125,8 +153,9 @@ static void routes_look(struct search *search, struct netspace *space, bool *own
 		unsigned device = to[i]->family ? route_device(&rtnl, to[i]) : 0;
 		if (device == 0)
 			continue;
-		*leads[i] = device_leads_to(&rtnl, device, search->home);
-		*own_way |= !*leads[i];
+		enum way way = device_way(&rtnl, device, search->home);
+		*leads[i] = way == WAY_HERE;
+		*ways |= 1u << way;
 	}
 	rtnl_close(&rtnl);
 }
@@ -153,16 +182,17 @@ static void look(struct search *search, const char *path, const char *name)
 	if (known(search, path))
 		return;
 	struct netspace space = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
-	bool own_way = false;
+	unsigned ways = 0;
 	if (space.fd < 0)
 		return;
 	if (netspace_enter(space.fd) == 0) {
-		routes_look(search, &space, &own_way);
+		routes_look(search, &space, &ways);
 		if (netspace_enter(search->home) < 0)
 			abort(); /* in the wrong namespace nothing that follows would be true */
 	}
 	struct netspaces *found = search->found;
-	found->own_way += own_way;
+	found->own_way += (ways >> WAY_ELSEWHERE) & 1;
+	found->tunnelled += (ways >> WAY_TUNNEL) & 1;
 	if ((space.v4 || space.v6) && found->count < NETSPACES_MAX) {
 		snprintf(space.name, sizeof(space.name), "%s", name);
 		found->items[found->count++] = space;

@@ -113,6 +113,12 @@ static void untested_note(struct proof *proof, const struct netspaces *behind)
 	if (behind->own_way > 0)
 		UNTESTED(proof, "other network namespaces whose way out does not lead through this one: %zu",
 			behind->own_way);
+	if (behind->tunnelled > 0)
+		UNTESTED(proof,
+			"%zu other network namespaces send by a tunnel that is made here: what is in it goes "
+			"past "
+			"every rule, so nothing is promised",
+			behind->tunnelled);
 	if (behind->left_out > 0)
 		UNTESTED(proof, "forwarded: further network namespaces: %zu", behind->left_out);
 	if (plan->down > 0)

@@ -2,12 +2,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -168,6 +171,14 @@ bool witness_next(struct witness *witness, struct witness_packet *packet)
 			snprintf(packet->device, sizeof(packet->device), "#%d", from.sll_ifindex);
 		return true;
 	}
+}
+
+bool witness_stays(const struct witness *witness, const char *device)
+{
+	struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
+	struct ifreq request = {.ifr_data = (char *)&driver};
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device);
+	return ioctl(witness->fd, SIOCETHTOOL, &request) == 0 && strcmp(driver.driver, "ifb") == 0;
 }
 
 unsigned witness_lost(struct witness *witness)

@@ -236,6 +236,31 @@ class ProveTest(unittest.TestCase):
         proof = self.prove()
         self.assertEqual([(c["happened"], c.get("device")) for c in proof.of("forwarded")], [("left", "wan")] * 2)
 
+    def test_container_with_a_tunnel(self) -> None:
+        """Its mail leaves inside of what this host sends: whoever refuses a canary there is no guard."""
+        self.lab.run(HOST, "ip", "-batch", "-", stdin=(
+            "link add vx0 type vxlan id 9 remote 192.0.2.1 dstport 4789 dev wan\n"
+            f"link set vx0 netns {self.lab.name(LAN)}\n"))
+        self.lab.run(LAN, "ip", "-batch", "-", stdin=(
+            "link set vx0 up\nroute replace default dev vx0\n"))
+        self.lab.run(LAN, "ip", "-6", "route", "replace", "default", "dev", "vx0")
+        proof = self.prove()
+        self.assertEqual(proof.of("forwarded"), [])
+        self.assertRegex("\n".join(proof.not_tested), r"(?m)^1 other network namespaces send by a tunnel")
+
+    def test_container_shaped(self) -> None:
+        """What tc takes from a device to shape it by an ifb device comes back: it has not left there."""
+        done = self.lab.run(HOST, "ip", "link", "add", "ifb0", "up", "type", "ifb", check=False)
+        if done.returncode:
+            self.skipTest("this kernel has no ifb")
+        self.lab.run(HOST, "tc", "qdisc", "add", "dev", "lan", "ingress")
+        self.lab.run(HOST, "tc", *"filter add dev lan parent ffff: protocol all u32 match u32 0 0 action mirred egress "
+                                  "redirect dev ifb0".split())
+        proof = self.prove()
+        self.assertEqual((proof.status, proof.faults()), (PROVEN, []))
+        self.assertEqual([c["happened"] for c in proof.of("forwarded")], ["diverted"] * 2)
+        self.assertEqual(self.oracle.seen(), {})
+
     def test_without_privilege(self) -> None:
         done = self.lab.run(HOST, "setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all",
                                   self.mxmirage.binary, "prove", check=False)

@@ -1,8 +1,12 @@
 /* What a bridge passes on although the kernel lets it past the chains of devices: frames that tc has redirected. */
 #include <check.h>
 #include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/rules.h"
@@ -61,6 +65,32 @@ static void assert_strangers(const struct internet *world, int result)
 	ck_assert_int_eq(attempt_end(&by6, greeting), result);
 }
 
+#define TAG     "\x81\0\0\7"
+#define MACS    "\x02\0\0\0\0\xa2\x02\0\0\0\0\xb1"
+#define IP4_SYN "\x45\0\0\x28\x4d\x58\0\0\x40\6\0\0\xc0\0\2\x63\xc6\x33\x64\1"
+#define PORT_25 "\x30\x39\0\x19\0\0\0\1\0\0\0\0\x50\2\xff\xff\0\0\0\0"
+
+/* The guest's mail behind two tags, and behind three. */
+static void send_tagged(const struct internet *world)
+{
+	static const char two[] = MACS TAG TAG "\x08\0" IP4_SYN PORT_25;
+	static const char three[] = MACS TAG TAG TAG "\x08\0" IP4_SYN PORT_25;
+	pid_t child = suite_fork();
+	if (child == 0) {
+		netns_enter(world->container);
+		int fd = socket(AF_PACKET, SOCK_RAW, 0);
+		struct sockaddr_ll out = {
+			.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex("eth9")};
+		must(fd >= 0 && bind(fd, (struct sockaddr *)&out, sizeof(out)) == 0, "%s", strerror(errno));
+		must(send(fd, two, sizeof(two) - 1, 0) > 0 && send(fd, three, sizeof(three) - 1, 0) > 0, "%s",
+			strerror(errno));
+		_exit(EXIT_SUCCESS);
+	}
+	int status;
+	ck_assert(waitpid(child, &status, 0) == child && status == 0);
+	usleep(20000 * test_slowness());
+}
+
 static void in_fresh_netns_stops_what_tc_redirected_through_a_bridge(void)
 {
 	struct internet world;
@@ -70,8 +100,15 @@ static void in_fresh_netns_stops_what_tc_redirected_through_a_bridge(void)
 	assert_strangers(&world, 0);
 	/* Their last packets, too. */
 	usleep(100000 * test_slowness());
+	unsigned long untagged = internet_arrived(&world);
+	ck_assert_uint_gt(untagged, 0);
+	shell("nsenter -t %d -n nft 'add rule netdev oracle in @ll,160,16 0x800 @ll,352,16 25 counter name "
+	      "arrived;"
+	      "add rule netdev oracle in @ll,192,16 0x800 @ll,384,16 25 counter name arrived'",
+		world.internet);
+	send_tagged(&world);
 	unsigned long arrived = internet_arrived(&world);
-	ck_assert_uint_gt(arrived, 0);
+	ck_assert_uint_eq(arrived, untagged + 2);
 
 	struct conf conf = conf_default();
 	struct conf_block excluded[] = {block(NEIGHBOUR4, 32), block(NEIGHBOUR6, 128)};
@@ -86,6 +123,7 @@ static void in_fresh_netns_stops_what_tc_redirected_through_a_bridge(void)
 		ck_assert_msg(rules != NULL, "%s", err.text);
 		arm(guard, rules);
 		assert_strangers(&world, ETIMEDOUT);
+		send_tagged(&world);
 		ck_assert_uint_eq(internet_arrived(&world), arrived);
 		ck_assert_int_eq(guard_counts(guard, tables, &counts, &err), 0);
 		ck_assert_uint_gt(counts.counters[RULESET_DROPPED_EGRESS].packets, 1);
