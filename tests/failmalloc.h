@@ -1,7 +1,7 @@
 /*
  * failmalloc: lets the n-th allocation of this program fail, so that a test can walk through every
- * out-of-memory path. It stands in for the C library's malloc, calloc and mmap; under AddressSanitizer,
- * which does that itself, FAILMALLOC is undefined and nothing fails. Include it in a test's one
+ * out-of-memory path. It stands in for the C library's malloc, calloc and mmap; under AddressSanitizer and
+ * ThreadSanitizer, which do that themselves, FAILMALLOC is undefined and nothing fails. Include it in a test's one
  * file.
  */
 #ifndef MX_FAILMALLOC_H
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 
 static inline void failmalloc_at(long nth)
 {

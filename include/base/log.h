@@ -10,11 +10,7 @@ enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
 	LOG_LEVEL_INFO,
-	LOG_LEVEL_DEBUG,
 };
-
-/* Lines above this level are left out. The one mutable global of the program. */
-extern enum log_level log_level;
 
 /*
  * A line for each line of the text (the mistakes of a file come several at once); the last newline is added,
@@ -25,6 +21,5 @@ void log_at(enum log_level level, const char *format, ...) __attribute__((format
 #define log_error(...)   log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...)    log_at(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)   log_at(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 #endif

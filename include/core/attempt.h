@@ -18,8 +18,8 @@ struct attempt_table;
 struct attempt_table *attempt_table_new(size_t entries);
 void attempt_table_free(struct attempt_table *table);
 
-/* Forgets everything. What is tried at this very moment is counted as before it or as after it. */
-void attempt_table_reset(struct attempt_table *table);
+/* Forgets everything. What is tried at this very moment is counted as before it or as after it. 0 or a negative errno. */
+int attempt_table_reset(struct attempt_table *table);
 
 /* How many calls of either kind found no room. */
 uint64_t attempt_table_overflows(const struct attempt_table *table);

@@ -67,6 +67,7 @@ struct conf {
 	struct {
 		uint16_t port_first, port_last; /* inclusive */
 		unsigned workers;               /* never 0: resolved when read */
+		unsigned workers_written;       /* 0 = one for each CPU */
 		unsigned processes;             /* that they are spread over; at most workers */
 	} listen;
 	struct {

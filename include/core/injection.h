@@ -1,6 +1,6 @@
 /*
  * injection: temporary behaviour, set while the daemon runs: "the next 3 to gmail.com get 421 4.7.28". A few
- * rules, looked at before all else; each ends by its count, its time, or a reset.
+ * rules, looked at before all else; each ends by its count, its time, by hand, or a reset.
  *
  * Set by one thread; matched by all workers without a lock, those of forked processes too.
  */
@@ -44,9 +44,11 @@ void injections_free(struct injections *injections);
  */
 int injections_add(
 	struct injections *injections, const struct injection *injection, uint64_t now_ms, struct err *err);
+/* Ends one by its number; false where there is none in force. */
+bool injections_end(struct injections *injections, size_t index, uint64_t now_ms);
 void injections_reset(struct injections *injections);
 
-/* What an injection did so far; false behind the last one. */
+/* What an injection did so far; false behind the last one. Of one that was ended by hand until_ms says when. */
 bool injections_at(const struct injections *injections, size_t index, struct injection *copy, uint32_t *used);
 
 /* How many that have not ended are for recipients of this domain, at any phase. source: NULL = any. */

@@ -64,10 +64,6 @@ enum limit_rate {
 };
 bool limit_take(struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms);
 
-/* How many events limit_take() would let through now; UINT32_MAX where there is no limit. */
-uint32_t limit_left(
-	const struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms);
-
 /*
  * A violation; the return is how many there are, this one included. From the last one on, their number falls
  * evenly to 0 over recover_ms (0 = an hour), rounded up. So of violations that come evenly, those of the

@@ -5,10 +5,10 @@
 #ifndef MX_MX_H
 #define MX_MX_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "span.h"
 
@@ -30,8 +30,8 @@ struct mx_host {
 struct mx_answer {
 	enum mx_status status;
 	size_t host_count, address_count;
-	struct mx_host *hosts;              /* by preference, then name */
-	struct sockaddr_storage *addresses; /* of the hosts, ports zero */
+	struct mx_host *hosts;      /* by preference, then name */
+	struct in6_addr *addresses; /* of the hosts, see mapped.h */
 	/*
 	 * Some hosts or addresses are missing: there were more than the limits, or a question about one
 	 * failed. That an address is not among those here then says nothing.
@@ -47,7 +47,7 @@ struct mx_answer {
  */
 size_t mx_site_name(const struct mx_answer *answer, char *to, size_t size);
 
-/* Whether address is one of the domain's MX hosts'; ports and v4-mapping do not matter. */
-bool mx_has_address(const struct mx_answer *answer, const struct sockaddr_storage *address);
+/* Whether address is one of the domain's MX hosts'. */
+bool mx_has_address(const struct mx_answer *answer, const struct in6_addr *address);
 
 #endif

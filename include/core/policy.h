@@ -73,7 +73,7 @@ struct policy_transaction {
 struct policy_session {
 	const struct policy *policy;
 	struct policy_state *state;
-	struct in6_addr source, destination; /* IPv4 as v4-mapped */
+	struct in6_addr source, destination; /* see mapped.h */
 	const char *mx_name; /* the host dialled, where it is known, else NULL; outlives the session */
 	struct policy_transaction *transaction; /* from MAIL on; else it may be NULL */
 	const struct provider *dialled;         /* whom destination belongs to; NULL where that is unknown */
@@ -130,9 +130,8 @@ bool policy_asked(
 struct policy_standing {
 	uint32_t connections, violations;
 };
-void policy_standing(const struct policy *policy, const struct policy_state *state,
-	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
-	struct policy_standing *standing);
+void policy_standing(const struct policy_state *state, const struct provider *provider,
+	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing);
 
 /* The transaction was dropped; the session ended. */
 void policy_forget(struct policy_session *session);

@@ -3,12 +3,14 @@
  * in nft syntax. It talks to no kernel: kern/guard encodes the same data for netlink, so what
  * `check --dry-run` prints is what is loaded.
  *
- * The rules stand in up to four tables:
+ * The rules stand in up to six tables:
  *
  *   inet mxmirage            divert and guard; belongs to the netlink socket that loaded it
  *   netdev mxmirage          the guard on every device, where packet sockets and bridges pass; the same
+ *   bridge mxmirage          the guard in every bridge, for frames that pass by the devices' chains; the same
  *   inet mxmirage_static     the static wall: the guard alone, belonging to nobody, so that it stands
  *   netdev mxmirage_static   when the owner of the others is gone
+ *   bridge mxmirage_static
  *
  * The printed form is letter for letter what `nft --stateless list table …` prints once they are
  * loaded, and can be fed to `nft -f` as it is. One thing is left out on purpose: of an owned
@@ -32,14 +34,16 @@
 enum ruleset_table_id {
 	RULESET_GUARD,
 	RULESET_EGRESS,
+	RULESET_BRIDGE,
 	RULESET_WALL,
 	RULESET_WALL_EGRESS,
+	RULESET_WALL_BRIDGE,
 	RULESET_TABLES,
 };
 
 /* Sets of tables. */
-#define RULESET_OWNED  (1u << RULESET_GUARD | 1u << RULESET_EGRESS)
-#define RULESET_STATIC (1u << RULESET_WALL | 1u << RULESET_WALL_EGRESS)
+#define RULESET_OWNED  (1u << RULESET_GUARD | 1u << RULESET_EGRESS | 1u << RULESET_BRIDGE)
+#define RULESET_STATIC (1u << RULESET_WALL | 1u << RULESET_WALL_EGRESS | 1u << RULESET_WALL_BRIDGE)
 #define RULESET_ALL    (RULESET_OWNED | RULESET_STATIC)
 
 /* The named counters; they survive a replacement of the rules. Each table has those that its rules count in. */
@@ -175,7 +179,7 @@ struct ruleset_set_spec {
 struct ruleset_table {
 	enum ruleset_table_id id;
 	const char *name;
-	uint8_t family;    /* NFPROTO_INET or NFPROTO_NETDEV */
+	uint8_t family;    /* NFPROTO_INET, NFPROTO_NETDEV or NFPROTO_BRIDGE */
 	bool owned;        /* to belong to the socket that loads it */
 	unsigned counters; /* 1u << enum ruleset_counter */
 	const struct ruleset_set_spec *sets;
@@ -211,7 +215,7 @@ struct ruleset *ruleset_new(
 /* NULL is fine. */
 void ruleset_free(struct ruleset *ruleset);
 
-/* "inet" or "netdev": as nft calls the table's family. */
+/* "inet", "netdev" or "bridge": as nft calls the table's family. */
 const char *ruleset_family_name(const struct ruleset_table *table);
 
 /* What the table of that id is called, whether or not a ruleset has it. */

@@ -30,4 +30,7 @@ bool ruleset_name_devices(struct ruleset_device **out, size_t *count, const stru
 bool ruleset_fill_egress(
 	struct ruleset_table *table, int32_t priority, const struct ruleset_device *devices, size_t count);
 
+/* The rules for frames again, for what any bridge of the host sends. False when memory ran out. */
+bool ruleset_fill_bridge(struct ruleset_table *table, int32_t priority);
+
 #endif

@@ -190,16 +190,19 @@ void smtp_skip(struct smtp *smtp, uint64_t octets);
  * Answers the decision last asked for; to be called exactly once for each SMTP_WANT_DECISION, with
  * out as it was given to that step. NULL is the default acceptance of the phase. A 4xx or 5xx
  * refuses; 421 and 521 also close; any other code at CONNECT leaves a session in which QUIT alone
- * is allowed. What the engine itself finds wrong (too many octets, also announced ones; bare LF in a
- * body) overrules an acceptance at MAIL and END_OF_DATA: the return value is the code that was sent.
+ * is allowed. What the engine itself finds wrong (too many octets, also announced ones; too many recipients; bare
+ * LF in a body) overrules an acceptance at MAIL, RCPT and END_OF_DATA: the return value is the code that was sent.
  */
 unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct smtp_out *out);
+
+/* Whether the RCPT to be decided will be refused for being one too many, unless it is for another reason. */
+bool smtp_recipients_full(const struct smtp *smtp);
 
 /*
  * The caller ends the session on its own account (time-out, shutdown): appends `421 enhanced text`.
  * The caller closes then.
  */
-void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out);
+void smtp_abort(const char *enhanced, const char *text, struct smtp_out *out);
 
 /* The caller ends the session behind the reply that was decided last: the next step wants the close. */
 void smtp_close(struct smtp *smtp);

@@ -45,7 +45,11 @@ enum stats_counter {
 	STATS_MX_MISMATCH,     /* recipients refused because their domain is not served at the destination */
 	STATS_LIMITED,         /* replies given because a limit was passed */
 	STATS_FAULTS,          /* connections broken on purpose */
-	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time */
+	STATS_DNS_FAILED,      /* domains of which DNS said nothing in time, each time that a session asked */
+	STATS_DNS_LOOKUPS,     /* begun; of one domain, whoever waits for it */
+	STATS_DNS_CACHED,      /* answers that were at hand */
+	STATS_DNS_TIMED_OUT,   /* lookups that took too long */
+	STATS_DNS_REFUSED,     /* not begun: too many were under way */
 	STATS_COUNTERS,
 };
 
@@ -94,6 +98,13 @@ void stats_format(struct stats *stats, void *memory, const struct stats_layout *
  * header. False where memory holds none, one of another version, or one that does not fit size.
  */
 bool stats_attach(struct stats *stats, void *memory, size_t size);
+
+/*
+ * Whether all that leads from one place of the region to another stays within it: a file of which a power cut left
+ * some pages may have a header and no tables, and a writer that trusted it would die of it at each start. Looks at
+ * every row; only while nobody writes.
+ */
+bool stats_is_sound(const struct stats *stats);
 
 /* The block of worker `index`, below layout.blocks. */
 struct stats_block *stats_block(const struct stats *stats, uint32_t index);

@@ -1,7 +1,7 @@
 /*
  * bypass: devices on which something stands that can send packets around every rule of nftables: an XDP
- * program, or a tc hook whose filters redirect (mirred, bpf). It tells that they are there, not what they do,
- * and needs no privilege.
+ * program, or a tc hook whose filters redirect (mirred, bpf). It tells that they are there, not what they do.
+ * Programs at tc's hook without a qdisc (tcx, as of 6.6) the kernel shows to CAP_NET_ADMIN alone.
  */
 #ifndef MX_BYPASS_H
 #define MX_BYPASS_H
@@ -17,6 +17,7 @@ struct bypass {
 	char device[IFNAMSIZ];
 	bool xdp; /* an XDP program is attached */
 	bool tc;  /* a clsact or ingress qdisc is attached */
+	bool tcx; /* a BPF program is attached to tc's hook without one */
 };
 
 /* Fills found with the devices that have one, at most max. How many, or a negative errno with err. */

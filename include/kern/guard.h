@@ -76,6 +76,13 @@ int guard_state(struct guard *guard, struct guard_state *state, struct err *err)
  */
 int guard_check(struct guard *guard, struct guard_state *state, struct err *err) MX_MUST_CHECK;
 
+/*
+ * How many of the devices of rules, which has tables for devices alone, have a chain in none of these: what goes past
+ * IP leaves there. first: the name of one of them. Negative with err.
+ */
+int guard_bare(struct guard *guard, const struct ruleset *rules, char first[IFNAMSIZ],
+	struct err *err) MX_MUST_CHECK;
+
 /* Reads the named counters of tables (RULESET_OWNED or RULESET_STATIC). -ENOENT when one is missing. */
 int guard_counts(
 	struct guard *guard, unsigned tables, struct guard_counts *counts, struct err *err) MX_MUST_CHECK;

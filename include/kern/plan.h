@@ -39,6 +39,9 @@ bool plan_is_orphan(const struct kernel_table *table);
  */
 int plan_adopt(struct nlbatch *batch, const struct ruleset_table *identity, uint32_t flags) MX_MUST_CHECK;
 
+/* Adds a table with a chain for bridges, and its removal: whether the kernel takes it. 0 or -ENOMEM. */
+int plan_try_bridge(struct nlbatch *batch) MX_MUST_CHECK;
+
 /* Adds the removal of a table. 0 or -ENOMEM. */
 int plan_disarm(struct nlbatch *batch, const struct ruleset_table *identity) MX_MUST_CHECK;
 

@@ -26,7 +26,7 @@ struct admin_setup {
 	/* Counters and injected behaviour to nothing. */
 	void (*reset)(void *arg);
 	void *arg;
-	uint64_t started_s; /* since the epoch */
+	uint64_t started_ms; /* of the monotonic clock, see clock.h */
 	struct policy_state *state;
 	struct resolver *resolver; /* of this loop; NULL: DNS is not asked */
 };

@@ -8,10 +8,13 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "conf.h"
+#include "policy.h"
 #include "stats.h"
 
-/* New references; NULL when out of memory. Times are seconds since the epoch. */
-json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode);
+/* New references; NULL when out of memory. conf: what is in force, NULL: not told yet. */
+json_t *admin_json_status(const struct stats *stats, const struct policy_state *state, uint64_t uptime_s,
+	const struct conf *conf);
 
 /*
  * Appends a table's text. A row at a time: a table may have a million, and their values together would take ten times

@@ -20,7 +20,7 @@
  * answer may be NULL.
  */
 json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
-	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
+	const struct in6_addr *from, const struct in6_addr *to, const struct mx_answer *answer,
 	uint64_t now_ms);
 
 /* An injection of a request's JSON; 0 or -EINVAL, err naming key, reason and remedy. providers: NULL where none answers. */
@@ -30,8 +30,5 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 
 /* Whether RCPT would take it as a recipient with a domain. */
 bool explain_is_recipient(const char *address);
-
-/* An IP address as text, IPv4 as v4-mapped. False where it is none. */
-bool explain_read_address(const char *text, struct in6_addr *address);
 
 #endif

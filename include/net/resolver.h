@@ -15,6 +15,7 @@
 #include "err.h"
 #include "mx.h"
 #include "span.h"
+#include "stats.h"
 
 struct resolver;
 
@@ -26,9 +27,10 @@ struct resolver_setup {
 	uint32_t pending_max;    /* lookups under way; more are answered MX_UNKNOWN at once; 4096 at most */
 	uint32_t negative_ttl_s; /* for MX_UNKNOWN and MX_NO_DOMAIN: 30 */
 	uint32_t ttl_min_s, ttl_max_s; /* 10 and 86400 */
+	struct stats_block *block;     /* where lookups are counted, the caller's own to write; or NULL */
 };
 
-extern const struct resolver_setup resolver_defaults; /* base and servers unset */
+extern const struct resolver_setup resolver_defaults; /* base, servers and block unset */
 
 struct resolver *resolver_new(const struct resolver_setup *setup, struct err *err);
 /* Calls no callback of what is under way. Not from within done(). NULL is fine. */
@@ -65,12 +67,6 @@ void resolver_forget(struct resolver_question *question);
  * NULL where it is unknown. host is set to its name, valid as long as the entry.
  */
 struct resolver_entry *resolver_by_address(
-	struct resolver *resolver, const struct sockaddr_storage *address, struct span *host);
-
-/* failed: answered MX_UNKNOWN for another reason than the next two. refused: too many were under way. */
-struct resolver_counts {
-	uint64_t lookups, cached, failed, timed_out, refused;
-};
-void resolver_counts(const struct resolver *resolver, struct resolver_counts *counts);
+	struct resolver *resolver, const struct in6_addr *address, struct span *host);
 
 #endif

@@ -44,7 +44,7 @@ struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, struct 
 
 /* An address of an answer and the index of the host that it belongs to. */
 struct resolver_cache_address {
-	struct sockaddr_storage address;
+	struct in6_addr address;
 	uint8_t host;
 };
 
@@ -73,6 +73,6 @@ void resolver_cache_sweep(struct resolver_cache *cache);
  * cache no longer has it, or where the domain's newest answer names no hosts.
  */
 struct resolver_entry *resolver_cache_by_address(
-	struct resolver_cache *cache, const struct sockaddr_storage *address, struct span *host);
+	struct resolver_cache *cache, const struct in6_addr *address, struct span *host);
 
 #endif

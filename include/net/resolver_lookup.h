@@ -41,7 +41,6 @@ struct resolver_lookup {
 	LIST_HEAD(, resolver_question) questions;
 	enum resolver_lookup_state state;
 	uint64_t started_ms;
-	bool timed_out;
 	bool refused; /* too many were under way */
 
 	/* The lookup's own. */

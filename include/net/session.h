@@ -55,6 +55,9 @@ struct session_shared {
 	char *read_buffer; /* room for SESSION_HELD_MAX and SESSION_READ_BUFFER behind it */
 	char *out_buffer;  /* SESSION_OUT_BUFFER */
 	struct policy_verdict verdict;
+	/* Kept from the last transactions for the next: a message costs no allocation. */
+	struct session_transaction *spare;
+	unsigned spare_count;
 	char today[16];
 	time_t today_minute;
 };

@@ -41,7 +41,11 @@ struct session_transaction {
 	bool refused_4xx, refused_5xx;
 	bool counted; /* with its recipients: DATA was refused, which the client may try again */
 	bool mx_known;
+	struct session_transaction *next; /* spare */
 };
+
+/* Most that a worker keeps: of sessions in a transaction at the same time few begin or end it at once. */
+#define SPARES_MAX 64
 
 /* Bytes that wait. */
 struct session_bytes {
@@ -96,8 +100,9 @@ void session_resume(struct session *session);
 
 /* The transaction's memory, begun where there is none yet. NULL when out of memory. */
 struct session_transaction *session_transaction_begin(struct session *session);
-/* Frees it. */
+/* Lets go of it. */
 void session_transaction_end(struct session *session);
+void session_transactions_free(struct session_shared *shared);
 
 /* The row of a domain in the table. */
 uint32_t session_domain_row(struct session *session, struct span domain);

@@ -21,7 +21,8 @@ enum option_bit {
 	OPTION_DRY_RUN = 1 << 6,
 	OPTION_PEERS = 1 << 7, /* --from, --to */
 	OPTION_INJECT =
-		1 << 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action */
+		1
+		<< 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action, --end */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
 	OPTION_CONNECTIONS = 1 << 11,
@@ -40,7 +41,7 @@ struct options {
 	unsigned rows;         /* -n; 0 = all */
 	uint64_t connections;  /* --connections */
 	const char *from, *to; /* NULL where not given, as are the next */
-	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action;
+	const char *domain, *provider, *source, *phase, *count, *duration, *delay, *action, *end;
 	int argc; /* what is left behind the options */
 	char **argv;
 };

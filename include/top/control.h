@@ -25,7 +25,7 @@ enum control_type {
 	CONTROL_CONFIG, /* the files are complete: take them over */
 	CONTROL_ADMIN,  /* fds: the control socket's listener */
 	CONTROL_WORKER, /* value: its number; fds: its listeners; code: 1 when connections are diverted to it */
-	CONTROL_START,     /* value: when the daemon started, seconds since the epoch */
+	CONTROL_START,     /* value: when the daemon started, milliseconds of the monotonic clock */
 	CONTROL_REFRESHED, /* the kernel's counters are as of now */
 	CONTROL_PING,      /* asks for CONTROL_PONG */
 	CONTROL_RELOADED,  /* code: 0 or a negative errno; text: for the user */

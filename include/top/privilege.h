@@ -35,8 +35,8 @@ int privilege_drop(const struct privilege_user *user, pid_t parent, struct err *
 int privilege_confine(struct err *err);
 
 /*
- * The warden's: ahead of other processes, where it may and nobody has said otherwise, since a new device is not guarded
- * before the warden has run. What it starts is not ahead.
+ * The warden's: ahead of other processes, in real time or else by its nice value, where it may and nobody has said
+ * otherwise, since a new device is not guarded before the warden has run. What it starts is not ahead.
  */
 void privilege_precede(void);
 

@@ -6,8 +6,8 @@
 #ifndef MX_RESPONDER_PROCESS_H
 #define MX_RESPONDER_PROCESS_H
 
+#include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "bundle.h"
 #include "conf.h"
@@ -26,9 +26,9 @@ int responder_sockets_open(struct responder_sockets *sockets, const struct conf 
 void responder_sockets_close(struct responder_sockets *sockets);
 
 struct responder_process {
-	pid_t pid;   /* 0: none */
-	int channel; /* -1: none */
-	time_t started;
+	pid_t pid;           /* 0: none */
+	int channel;         /* -1: none */
+	uint64_t started_ms; /* of the monotonic clock */
 };
 
 /* Forks it, as conf.responder.user without any privilege, and executes this program anew. */
@@ -40,7 +40,7 @@ int responder_process_setup(struct responder_process *process, const struct resp
 int responder_process_configure(
 	struct responder_process *process, const struct bundle *bundle, struct err *err);
 int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
-	bool diverting, uint64_t started_s, struct err *err);
+	bool diverting, uint64_t started_ms, struct err *err);
 
 /* It has ended: closes this end of its channel. */
 void responder_process_ended(struct responder_process *process);

@@ -13,6 +13,8 @@ struct text {
 
 /* 1,234,567 */
 struct text text_number(uint64_t n);
+/* once, 2 times */
+struct text text_times(uint64_t n);
 /* 1.2 MB; decimal units */
 struct text text_bytes(uint64_t n);
 /* 2 d 3 h, 3 h 5 min, 5 min 7 s, 7 s */

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum log_level log_level = LOG_LEVEL_INFO;
-
 /* One write a line, so that the lines of two processes do not mix; a closed stderr is no reason to stop. */
 static void write_line(const char *lead, const char *text, size_t len)
 {
@@ -31,11 +29,7 @@ void log_at(enum log_level level, const char *format, ...)
 		[LOG_LEVEL_ERROR] = {"error", "<3>"},
 		[LOG_LEVEL_WARNING] = {"warning", "<4>"},
 		[LOG_LEVEL_INFO] = {"info", "<6>"},
-		[LOG_LEVEL_DEBUG] = {"debug", "<7>"},
 	};
-	if (level > log_level)
-		return;
-
 	char lead[64], text[2048];
 	snprintf(lead, sizeof(lead), "%smxmirage %s: ", getenv("JOURNAL_STREAM") ? levels[level].journal : "",
 		levels[level].name);

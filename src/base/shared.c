@@ -15,6 +15,11 @@ void *shared_new(size_t count, size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+int shared_clear(void *memory, size_t len)
+{
+	return madvise(memory, len, MADV_REMOVE) < 0 ? -errno : 0;
+}
+
 void shared_free(void *memory, size_t count, size_t size)
 {
 	if (memory)

@@ -33,10 +33,10 @@ struct attempt_table {
 	size_t mask;
 	_Atomic uint64_t overflows;
 	_Atomic uint32_t nobodys;
-	struct slot slots[]; /* a family's after the other's */
+	_Alignas(SHARED_PAGE) struct slot slots[]; /* a family's after the other's */
 };
 
-#define HEAD_SLOTS ((sizeof(struct attempt_table) + sizeof(struct slot) - 1) / sizeof(struct slot))
+#define HEAD_SLOTS (sizeof(struct attempt_table) / sizeof(struct slot))
 
 static struct slot *slot_at(struct attempt_table *table, int family, uint64_t place)
 {
@@ -61,19 +61,10 @@ void attempt_table_free(struct attempt_table *table)
 	shared_free(table, (table->mask + 1) * FAMILIES + HEAD_SLOTS, sizeof(struct slot));
 }
 
-void attempt_table_reset(struct attempt_table *table)
+int attempt_table_reset(struct attempt_table *table)
 {
-	for (int family = 0; family < FAMILIES; family++) {
-		for (size_t i = 0; i <= table->mask; i++) {
-			struct slot *slot = slot_at(table, family, i);
-			/* Untouched pages stay untouched. */
-			if (atomic_load_explicit(&slot->key, memory_order_relaxed) == 0)
-				continue;
-			atomic_store_explicit(&slot->value, 0, memory_order_relaxed);
-			atomic_store_explicit(&slot->key, 0, memory_order_release);
-		}
-	}
 	atomic_store_explicit(&table->overflows, 0, memory_order_relaxed);
+	return shared_clear(table->slots, (table->mask + 1) * FAMILIES * sizeof(struct slot));
 }
 
 uint64_t attempt_table_overflows(const struct attempt_table *table)

@@ -49,6 +49,12 @@ static void section_unknown(const struct toml_node *node, struct conf_mistakes *
 		if (!bare && node->type != TOML_TABLE && strcmp(key->name, node->key) == 0)
 			bare = key;
 	}
+	/* Profiles have no rows: their tables are the user's to name. */
+	static const char profile[] = "provider.\"name\"";
+	conf_suggest_offer(&suggest, "provider");
+	list_add(possible, sizeof(possible), profile);
+	if (suggest.best && strcmp(suggest.best, "provider") == 0)
+		suggest.best = profile;
 	if (bare)
 		conf_mistake(mistakes, node->line, "key \"%s\" stands outside a section; put it below [%s]",
 			bare->name, bare->section);
@@ -134,10 +140,14 @@ static void pairs_check(const struct conf *conf, const struct toml_node *root, s
 		unsigned line = line_find(root, "listen", "ports");
 		if (!line)
 			line = line_find(root, "divert", "ports");
+		char range[16];
+		snprintf(range, sizeof(range),
+			conf->listen.port_first == conf->listen.port_last ? "%u" : "%u-%u",
+			conf->listen.port_first, conf->listen.port_last);
 		conf_mistake(mistakes, line,
-			"listen.ports = \"%u-%u\" holds port %u, which divert.ports diverts; "
+			"listen.ports = \"%s\" holds port %u, which divert.ports diverts; "
 			"give the listeners ports of their own",
-			conf->listen.port_first, conf->listen.port_last, port);
+			range, port);
 		break;
 	}
 	if (strcmp(conf->admin.socket, conf->counts.file) == 0) {
@@ -194,7 +204,7 @@ struct conf *conf_new(const char *file, const struct toml_node *root, unsigned c
 		conf_free(conf);
 		return NULL;
 	}
-	conf->listen.workers = workers_resolve(conf->listen.workers, conf->listen.processes, cpus);
+	conf->listen.workers = workers_resolve(conf->listen.workers_written, conf->listen.processes, cpus);
 	return conf;
 }
 

@@ -78,7 +78,7 @@ const struct conf_key conf_keys[] = {
 	{
 		KEY("listen", "workers"),
 		.kind = &conf_kind_number,
-		STORED(listen.workers),
+		STORED(listen.workers_written),
 		.preset = INTEGER(0),
 		.max = CONF_WORKERS_MAX,
 		.example = "4",

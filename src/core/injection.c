@@ -10,7 +10,8 @@
 
 struct slot {
 	_Atomic uint32_t used;
-	_Atomic uint64_t used_up_ms; /* when its count came to an end; REPLACING: nobody takes it */
+	_Atomic uint64_t
+		ended_ms; /* when its count, or somebody, ended it; 0: not yet; REPLACING: nobody takes it */
 	struct injection injection;
 };
 
@@ -35,9 +36,10 @@ void injections_free(struct injections *injections)
 	shared_free(injections, 1, sizeof(struct injections));
 }
 
-static bool has_ended(const struct injection *injection, uint32_t used, uint64_t now_ms)
+static bool has_ended(const struct slot *slot, uint32_t used, uint64_t now_ms)
 {
-	return (injection->until_ms && now_ms >= injection->until_ms) ||
+	const struct injection *injection = &slot->injection;
+	return atomic_load(&slot->ended_ms) || (injection->until_ms && now_ms >= injection->until_ms) ||
 	       (injection->count && used >= injection->count);
 }
 
@@ -46,9 +48,8 @@ static uint32_t find_ended(const struct injections *injections, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < INJECTIONS_MAX; i++) {
 		const struct slot *slot = &injections->slots[i];
-		uint64_t until_ms = slot->injection.until_ms, used_up_ms = atomic_load(&slot->used_up_ms);
-		if ((until_ms && now_ms >= until_ms + KEPT_MS) ||
-			(used_up_ms && now_ms >= used_up_ms + KEPT_MS))
+		uint64_t until_ms = slot->injection.until_ms, ended_ms = atomic_load(&slot->ended_ms);
+		if ((until_ms && now_ms >= until_ms + KEPT_MS) || (ended_ms && now_ms >= ended_ms + KEPT_MS))
 			return i;
 	}
 	return INJECTIONS_MAX;
@@ -69,13 +70,24 @@ int injections_add(
 	/* Not afterwards: who still looks at what was in the slot would find no text at all. */
 	filled.reply.text = slot->injection.text;
 	filled.reply.enhanced = slot->injection.enhanced;
-	atomic_store(&slot->used_up_ms, REPLACING);
+	atomic_store(&slot->ended_ms, REPLACING);
 	slot->injection = filled;
 	atomic_store(&slot->used, 0);
-	atomic_store(&slot->used_up_ms, 0);
+	atomic_store(&slot->ended_ms, 0);
 	if (at == count)
 		atomic_store_explicit(&injections->count, count + 1, memory_order_release);
 	return (int)at;
+}
+
+bool injections_end(struct injections *injections, size_t index, uint64_t now_ms)
+{
+	if (index >= atomic_load(&injections->count))
+		return false;
+	struct slot *slot = &injections->slots[index];
+	if (has_ended(slot, atomic_load(&slot->used), now_ms))
+		return false;
+	atomic_store(&slot->ended_ms, now_ms);
+	return true;
 }
 
 void injections_reset(struct injections *injections)
@@ -89,6 +101,9 @@ bool injections_at(const struct injections *injections, size_t index, struct inj
 		return false;
 	*copy = injections->slots[index].injection;
 	*used = atomic_load(&injections->slots[index].used);
+	uint64_t ended_ms = atomic_load(&injections->slots[index].ended_ms);
+	if (ended_ms && !(copy->count && *used >= copy->count))
+		copy->until_ms = ended_ms;
 	return true;
 }
 
@@ -115,11 +130,11 @@ static bool slot_take(struct slot *slot, uint64_t now_ms)
 {
 	uint32_t used = atomic_load(&slot->used);
 	do {
-		if (has_ended(&slot->injection, used, now_ms) || atomic_load(&slot->used_up_ms) == REPLACING)
+		if (has_ended(slot, used, now_ms))
 			return false;
 	} while (!atomic_compare_exchange_weak(&slot->used, &used, used + 1));
 	if (slot->injection.count && used + 1 == slot->injection.count)
-		atomic_store(&slot->used_up_ms, now_ms);
+		atomic_store(&slot->ended_ms, now_ms);
 	return true;
 }
 
@@ -133,7 +148,7 @@ size_t injections_for(const struct injections *injections, struct span domain, c
 		fitting += domain_fits(injection->domain, domain) &&
 			   text_fits(injection->provider, provider) &&
 			   (!source || text_fits(injection->source, source)) &&
-			   !has_ended(injection, atomic_load(&injections->slots[i].used), now_ms);
+			   !has_ended(&injections->slots[i], atomic_load(&injections->slots[i].used), now_ms);
 	}
 	return fitting;
 }

@@ -117,7 +117,6 @@ void limit_table_reset(struct limit_table *table)
 {
 	for (size_t i = 0; i <= table->mask; i++) {
 		struct limit_entry *entry = &table->entries[i];
-		/* Untouched pages stay untouched. */
 		if (load(&entry->owner) == 0)
 			continue;
 		entry_forget(entry);
@@ -281,16 +280,6 @@ bool limit_take(struct limit_entry *entry, enum limit_rate which, struct rate ra
 			return false;
 	} while (!swap(&entry->due_ns[which], &due_ns, from_ns + price.each_ns));
 	return true;
-}
-
-uint32_t limit_left(const struct limit_entry *entry, enum limit_rate which, struct rate rate, uint64_t now_ms)
-{
-	struct price price = price_of(rate);
-	if (!entry || price.each_ns == 0)
-		return UINT32_MAX;
-	uint64_t now_ns = now_ms * NS_PER_MS, due_ns = load(&entry->due_ns[which]);
-	uint64_t ahead_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-	return ahead_ns > price.ahead_ns ? 0 : (uint32_t)((price.ahead_ns - ahead_ns) / price.each_ns + 1);
 }
 
 /* Violations as of a moment, in one number: 24 bits of 256ths below 40 bits of milliseconds (34 years). */

@@ -1,6 +1,5 @@
 #include "mx.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 /* Text that is cut where the room ends. */
@@ -83,27 +82,10 @@ size_t mx_site_name(const struct mx_answer *answer, char *to, size_t size)
 	return text.len;
 }
 
-/* An address of either family as IPv6. False for any other family. */
-static bool address_v6(const struct sockaddr_storage *address, struct in6_addr *v6)
+bool mx_has_address(const struct mx_answer *answer, const struct in6_addr *address)
 {
-	if (address->ss_family == AF_INET6) {
-		*v6 = ((const struct sockaddr_in6 *)address)->sin6_addr;
-		return true;
-	}
-	if (address->ss_family != AF_INET)
-		return false;
-	*v6 = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-	memcpy(v6->s6_addr + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
-	return true;
-}
-
-bool mx_has_address(const struct mx_answer *answer, const struct sockaddr_storage *address)
-{
-	struct in6_addr wanted, has;
-	if (!address_v6(address, &wanted))
-		return false;
 	for (size_t i = 0; i < answer->address_count; i++)
-		if (address_v6(&answer->addresses[i], &has) && memcmp(&has, &wanted, sizeof(has)) == 0)
+		if (IN6_ARE_ADDR_EQUAL(&answer->addresses[i], address))
 			return true;
 	return false;
 }

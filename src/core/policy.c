@@ -1,14 +1,13 @@
 #include "policy.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdio.h>
 
 #include "delay.h"
 #include "draw.h"
 #include "forced.h"
 #include "injection.h"
+#include "mapped.h"
 #include "policy_outcome.h"
 #include "reply_text.h"
 
@@ -60,21 +59,10 @@ static uint64_t draw_next(struct policy_session *session, enum purpose purpose)
 	return draw_number(draw_for(session, purpose, session->id), session->asked++);
 }
 
-static struct span address_bytes(const struct in6_addr *address)
-{
-	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
-	return (struct span){(const char *)address + skip, 16 - skip};
-}
-
-static struct span source_bytes(const struct policy_session *session)
-{
-	return address_bytes(&session->source);
-}
-
 /* Whose connections, rates and violations are counted together: one source's at one provider. */
 static uint64_t entry_key(const struct in6_addr *source, const struct provider *provider)
 {
-	return draw_name(draw_bytes(FOR_CONNECTIONS, address_bytes(source)), span_of(provider->name));
+	return draw_name(draw_bytes(FOR_CONNECTIONS, mapped_bytes(source)), span_of(provider->name));
 }
 
 static const struct policy_transaction *transaction_of(const struct policy_session *session)
@@ -89,19 +77,6 @@ static struct span mx_name(const struct policy_session *session)
 	return span_of(session->mx_name ? session->mx_name : session->policy->profile.hostname);
 }
 
-struct source_text {
-	char text[INET6_ADDRSTRLEN];
-};
-
-static struct source_text source_text(const struct policy_session *session)
-{
-	struct source_text ip;
-	struct span source = source_bytes(session);
-	if (!inet_ntop(source.len == 4 ? AF_INET : AF_INET6, source.data, ip.text, sizeof(ip.text)))
-		ip.text[0] = '\0';
-	return ip;
-}
-
 /* Writes a reply out of a profile's text into the verdict. */
 static void give_text(struct policy_session *session, struct policy_verdict *verdict, unsigned code,
 	const char *enhanced, const char *text, struct span rcpt, const char *today)
@@ -113,9 +88,9 @@ static void give_text(struct policy_session *session, struct policy_verdict *ver
 	size_t at = 0;
 	while (at < rcpt.len && rcpt.data[rcpt.len - 1 - at] != '@')
 		at++;
-	const struct source_text ip = source_text(session);
+	char ip[INET6_ADDRSTRLEN];
 	const struct reply_facts facts = {
-		.ip = span_of(ip.text),
+		.ip = span_of(mapped_text(&session->source, ip)),
 		.from = span_of(transaction_of(session)->from),
 		.rcpt = rcpt,
 		.domain = at < rcpt.len ? span_from(rcpt, rcpt.len - at) : (struct span){"", 0},
@@ -211,7 +186,7 @@ static const struct provider_reply *count_connection(struct policy_session *sess
 	if (limits->site_connections) {
 		uint64_t key = site ? site : draw_name(FOR_SITE, span_of(provider->name));
 		session->site_entry =
-			limit_connect(table, draw_bytes(key, source_bytes(session)), now_ms, &open);
+			limit_connect(table, draw_bytes(key, mapped_bytes(&session->source)), now_ms, &open);
 		over |= open > limits->site_connections;
 	}
 	if (!session->entry)
@@ -241,7 +216,7 @@ static void decide_connect(struct policy_session *session, const struct smtp *sm
 	const char *today, struct policy_verdict *verdict)
 {
 	uint64_t number = __atomic_fetch_add(&session->state->sessions, 1, __ATOMIC_RELAXED);
-	session->id = draw_number(draw_bytes(FOR_ID, source_bytes(session)), number);
+	session->id = draw_number(draw_bytes(FOR_ID, mapped_bytes(&session->source)), number);
 
 	const struct provider *provider = session->dialled;
 	const struct provider_reply *now = NULL;
@@ -368,10 +343,7 @@ static bool is_mismatch(const struct policy_session *session, const struct polic
 		return false;
 	if (mx->provider == session->dialled && mx->provider->index != 0)
 		return false;
-	struct sockaddr_storage address = {0};
-	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = session->destination};
-	memcpy(&address, &six, sizeof(six));
-	return mx->site != session->dialled_site && !mx_has_address(mx->answer, &address);
+	return mx->site != session->dialled_site && !mx_has_address(mx->answer, &session->destination);
 }
 
 static const struct provider_reply *decide_rcpt(
@@ -391,7 +363,7 @@ static const struct provider_reply *decide_rcpt(
 
 	uint64_t key = draw_name(session->transaction->sender, smtp->path.mailbox);
 	if (provider->greylist_s) {
-		uint64_t triplet = draw_bytes(draw_number(key, FOR_TRIPLET), source_bytes(session));
+		uint64_t triplet = draw_bytes(draw_number(key, FOR_TRIPLET), mapped_bytes(&session->source));
 		uint64_t first = attempt_first_seen(session->state->attempts, triplet, now_ms);
 		if (now_ms - first < provider->greylist_s * UINT64_C(1000))
 			return put_due(session,
@@ -442,8 +414,9 @@ static bool decide_injected(struct policy_session *session, const struct smtp *s
 		return false;
 	struct span domain = smtp->phase == SMTP_PHASE_RCPT ? smtp->path.domain : (struct span){"", 0};
 	const char *provider = verdict->provider ? verdict->provider->name : "";
+	char source[INET6_ADDRSTRLEN];
 	const struct injection *found = injections_match(
-		injections, smtp->phase, domain, provider, source_text(session).text, now_ms);
+		injections, smtp->phase, domain, provider, mapped_text(&session->source, source), now_ms);
 	if (!found)
 		return false;
 	verdict->delay_ms += found->delay_ms;
@@ -563,11 +536,9 @@ void policy_session_done(struct policy_session *session, uint64_t now_ms)
 		limit_disconnect(session->site_entry, now_ms);
 }
 
-void policy_standing(const struct policy *policy, const struct policy_state *state,
-	const struct provider *provider, const struct in6_addr *source, uint64_t now_ms,
-	struct policy_standing *standing)
+void policy_standing(const struct policy_state *state, const struct provider *provider,
+	const struct in6_addr *source, uint64_t now_ms, struct policy_standing *standing)
 {
-	(void)policy;
 	const struct limit_entry *entry = limit_find(state->limits, entry_key(source, provider));
 	*standing = (struct policy_standing){0};
 	if (!entry)

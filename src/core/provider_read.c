@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf_suggest.h"
 #include "conf_text.h"
 #include "provider_key.h"
 #include "provider_set.h"
@@ -112,6 +113,19 @@ static void odds_check(struct provider_reader *reader, const struct toml_node *t
 		reader->provider->name, a, a_ppm / 1e4, b, b_ppm / 1e4);
 }
 
+static void nothing_matched(struct provider_reader *reader, const struct toml_node *table)
+{
+	struct conf_suggest suggest = {.word = reader->provider->name};
+	for (size_t i = 0; i < reader->set->count; i++)
+		if (reader->set->providers[i] != reader->provider)
+			conf_suggest_offer(&suggest, reader->set->providers[i]->name);
+	conf_mistake(&reader->mistakes, table->line,
+		"provider \"%.64s\" matches nothing%s%s%s; write match = [{MXSuffix = \".example.com\"}] or "
+		"domains = [\"example.com\"], or the name of a provider that there is",
+		reader->provider->name, suggest.best ? " (did you mean \"" : "",
+		suggest.best ? suggest.best : "", suggest.best ? "\"?)" : "");
+}
+
 static void table_check(struct provider_reader *reader, const struct toml_node *table)
 {
 	const struct provider *provider = reader->provider;
@@ -124,11 +138,7 @@ static void table_check(struct provider_reader *reader, const struct toml_node *
 			provider->name);
 	bool matched = provider->mx_suffix_count || provider->mx_name_count || provider->domain_count;
 	if (provider->index != 0 && !matched)
-		conf_mistake(&reader->mistakes, table->line,
-			"provider \"%.64s\" matches nothing; write match = [{MXSuffix = \".example.com\"}] "
-			"or "
-			"domains = [\"example.com\"], or the name of a provider that there is",
-			provider->name);
+		nothing_matched(reader, table);
 	if (provider->index == 0 && matched)
 		conf_mistake(&reader->mistakes, table->line,
 			"provider \"%s\" is for what no other matches; leave match and domains out",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf_suggest.h"
 #include "provider_key.h"
 #include "provider_set.h"
 #include "provider_words.h"
@@ -35,6 +36,26 @@ static void note(struct responses *responses, unsigned line, const char *format,
 		responses->note(responses->arg, text);
 }
 
+/* What has no meaning is left out, but not without a guess at what was meant. known ends with NULL. */
+static void note_unknown(
+	struct responses *responses, const struct toml_node *node, const char *what, const char *const *known)
+{
+	struct conf_suggest suggest = {.word = node->key};
+	char possible[64] = "";
+	for (size_t i = 0; known[i]; i++) {
+		size_t used = strlen(possible);
+		conf_suggest_offer(&suggest, known[i]);
+		snprintf(possible + used, sizeof(possible) - used, "%s%s", used ? ", " : "", known[i]);
+	}
+	if (suggest.best)
+		note(responses, node->line,
+			"%s \"%.64s\" means nothing here (did you mean \"%s\"?); left out", what, node->key,
+			suggest.best);
+	else
+		note(responses, node->line, "%s \"%.64s\" means nothing here, where there are %s; left out",
+			what, node->key, possible);
+}
+
 static const struct provider_key odds_keys[] = {
 	{"bounce", provider_read_percent, offsetof(struct provider, bounce_ppm)},
 	{"defer", provider_read_percent, offsetof(struct provider, defer_ppm)},
@@ -48,7 +69,7 @@ static void odds_read(struct responses *responses, const struct toml_node *table
 	for (size_t i = 0; i < table->count; i++) {
 		const struct toml_node *node = &table->items[i];
 		if (strcmp(node->key, "bounce") != 0 && strcmp(node->key, "defer") != 0)
-			note(responses, node->line, "key \"%.64s\" means nothing here; left out", node->key);
+			note_unknown(responses, node, "key", (const char *const[]){"bounce", "defer", NULL});
 		else
 			provider_keys_read(reader, odds_keys, "odds",
 				&(struct toml_node){.type = TOML_TABLE, .items = node, .count = 1}, provider);
@@ -144,8 +165,8 @@ static void answer_read(struct responses *responses, const struct toml_node *tab
 	}
 	for (size_t i = 0; i < table->count; i++)
 		if (strcmp(table->items[i].key, "msg") != 0 && strcmp(table->items[i].key, "code") != 0)
-			note(responses, table->items[i].line, "key \"%.64s\" means nothing here; left out",
-				table->items[i].key);
+			note_unknown(responses, &table->items[i], "key",
+				(const char *const[]){"code", "msg", NULL});
 	provider_words_mend(msg->string, code, &words);
 	if (reply_text_check(words.text, &err) < 0) {
 		note(responses, msg->line, "msg: %s; the answer is left out", err.text);
@@ -244,15 +265,14 @@ static void answers_read(struct responses *responses, enum provider_kind kind)
 
 static void sections_check(struct responses *responses)
 {
-	static const char *const known[] = {"default", "domain", "bounce", "defer"};
+	static const char *const known[] = {"default", "domain", "bounce", "defer", NULL};
 	for (size_t i = 0; i < responses->root->count; i++) {
 		const struct toml_node *node = &responses->root->items[i];
 		size_t at = 0;
-		while (at < sizeof(known) / sizeof(known[0]) && strcmp(known[at], node->key) != 0)
+		while (known[at] && strcmp(known[at], node->key) != 0)
 			at++;
-		if (at == sizeof(known) / sizeof(known[0]))
-			note(responses, node->line, "section \"%.64s\" means nothing here; left out",
-				node->key);
+		if (!known[at])
+			note_unknown(responses, node, "section", known);
 		else if (node->type != TOML_TABLE)
 			note(responses, node->line, "\"%s\" is no table; left out", node->key);
 	}

@@ -113,19 +113,20 @@ static const struct ruleset_rule divert_rules[] = {
 /*
  * A spoofed source gets no reset: that would leave. The last rules of forward and output are for what a foreign nat
  * took from a diverted port to another one, and for a diverted connection whose socket is bound to a
- * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so.
+ * device, so that its route does not lead to lo: postrouting would stop them, too, but only here can they be told so. What
+ * goes to an excluded network is let go to whatever port: a container's published port 25 is another one in there.
  */
 static const struct ruleset_rule guard_rules[] = {
-	RULE(GUARD_FORWARD, DPORT, EXCLUDED4, ACCEPT),
-	RULE(GUARD_FORWARD, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_FORWARD, EXCLUDED4, ACCEPT),
+	RULE(GUARD_FORWARD, EXCLUDED6, ACCEPT),
 	RULE(GUARD_FORWARD, DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, DPORT, COUNT(REJECTED_FORWARD), RESET),
 	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, MISROUTED, COUNT(REJECTED_FORWARD), DROP),
 	RULE(GUARD_FORWARD, TCP, ORIGINAL, WAS_DPORT, COUNT(REJECTED_FORWARD), RESET),
 
 	RULE(GUARD_OUTPUT, DPORT, LOCAL, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, EXCLUDED4, ACCEPT),
-	RULE(GUARD_OUTPUT, DPORT, EXCLUDED6, ACCEPT),
+	RULE(GUARD_OUTPUT, EXCLUDED4, ACCEPT),
+	RULE(GUARD_OUTPUT, EXCLUDED6, ACCEPT),
 	RULE(GUARD_OUTPUT, DPORT, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
 	RULE(GUARD_OUTPUT, DPORT, COUNT(REJECTED_OUTPUT), DROP),
 	RULE(GUARD_OUTPUT, TCP, ORIGINAL, WAS_DPORT, ELSEWHERE4, FROM_LOCAL, COUNT(REJECTED_OUTPUT), RESET),
@@ -164,8 +165,10 @@ static const struct ruleset_rule guard_rules[] = {
 static const struct ruleset_table identities[RULESET_TABLES] = {
 	[RULESET_GUARD] = {RULESET_GUARD, "mxmirage", NFPROTO_INET, true},
 	[RULESET_EGRESS] = {RULESET_EGRESS, "mxmirage", NFPROTO_NETDEV, true},
+	[RULESET_BRIDGE] = {RULESET_BRIDGE, "mxmirage", NFPROTO_BRIDGE, true},
 	[RULESET_WALL] = {RULESET_WALL, "mxmirage_static", NFPROTO_INET, false},
 	[RULESET_WALL_EGRESS] = {RULESET_WALL_EGRESS, "mxmirage_static", NFPROTO_NETDEV, false},
+	[RULESET_WALL_BRIDGE] = {RULESET_WALL_BRIDGE, "mxmirage_static", NFPROTO_BRIDGE, false},
 };
 
 const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id)
@@ -175,7 +178,14 @@ const struct ruleset_table *ruleset_table_identity(enum ruleset_table_id id)
 
 const char *ruleset_family_name(const struct ruleset_table *table)
 {
-	return table->family == NFPROTO_NETDEV ? "netdev" : "inet";
+	switch (table->family) {
+	case NFPROTO_NETDEV:
+		return "netdev";
+	case NFPROTO_BRIDGE:
+		return "bridge";
+	default:
+		return "inet";
+	}
 }
 
 const struct ruleset_chain_spec *ruleset_chain_find(const struct ruleset_table *table, const char *name)
@@ -278,6 +288,10 @@ static bool table_fill(struct storage *storage, struct ruleset_table *table, enu
 		return ruleset_fill_egress(table, GUARD_PRIORITY, storage->devices, storage->device_count);
 	case RULESET_WALL_EGRESS:
 		return ruleset_fill_egress(table, WALL_PRIORITY, storage->devices, storage->device_count);
+	case RULESET_BRIDGE:
+		return ruleset_fill_bridge(table, GUARD_PRIORITY);
+	case RULESET_WALL_BRIDGE:
+		return ruleset_fill_bridge(table, WALL_PRIORITY);
 	case RULESET_TABLES:
 		break;
 	}

@@ -7,7 +7,8 @@
 
 #include "ruleset_internal.h"
 
-#define EGRESS "egress"
+#define EGRESS  "egress"
+#define BRIDGED "bridged"
 
 /*
  * Frames. The kernel reads what its own stack sends, and whatever else has a true protocol number beside it. A
@@ -163,6 +164,20 @@ static void read_by_kernel(struct builder *builder)
 	drop(builder, TERMS(TERM(IP6)));
 }
 
+/*
+ * Where a frame with one more tag has its type these have IPv4's number, and a hardware address where TCP's would be.
+ */
+static void pass_arp(struct builder *builder)
+{
+	static const uint16_t types[] = {ETH_P_ARP, ETH_P_RARP};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		pass(builder, TERMS(word(ETHERTYPE_OFFSET, types[i])));
+		for (size_t tag = 0; tag < sizeof(tag_types) / sizeof(tag_types[0]); tag++)
+			pass(builder, TERMS(word(ETHERTYPE_OFFSET, tag_types[tag]),
+					      word(ETHERTYPE_OFFSET + TAG_LEN, types[i])));
+	}
+}
+
 /* A frame whose protocol stands at `type`. Exclusions are not looked at: such frames are nobody's mail. */
 static void read_by_offset(struct builder *builder, unsigned type)
 {
@@ -214,9 +229,7 @@ bool ruleset_fill_egress(
 	struct builder builder = {
 		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
 	read_by_kernel(&builder);
-	/* Where a tagged frame has its type these have IPv4's number, and a hardware address where TCP's would be. */
-	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_ARP)));
-	pass(&builder, TERMS(word(ETHERTYPE_OFFSET, ETH_P_RARP)));
+	pass_arp(&builder);
 	unsigned type = ETHERTYPE_OFFSET;
 	for (unsigned tags = 0; tags <= TAGS_READ; tags++, type += TAG_LEN)
 		read_by_offset(&builder, type);
@@ -233,6 +246,23 @@ bool ruleset_fill_egress(
 		builder.ok = ruleset_add_chain(table, &chain) && ruleset_add_rule(table, &jump);
 	}
 	return builder.ok;
+}
+
+/*
+ * A frame that tc redirected on its way in, as those are that it shapes by an ifb device, is let past the chains of
+ * devices by the kernel (skb->nf_skip_egress, which nobody takes back where it is received again). IP meets the other
+ * hooks; bridged it would meet none but the bridge's. There one tag is off the frame already, and its protocol is the
+ * true one. What has several stays the devices' matter.
+ */
+bool ruleset_fill_bridge(struct ruleset_table *table, int32_t priority)
+{
+	const struct ruleset_chain_spec bridged = {
+		.name = BRIDGED, .type = "filter", .hook = NF_INET_POST_ROUTING, .priority = priority};
+	const struct ruleset_rule jump = {.chain = BRIDGED, .terms = {TERM(JUMP_EGRESS)}, .term_count = 1};
+	struct builder builder = {
+		table, ruleset_add_chain(table, &(struct ruleset_chain_spec){.name = EGRESS})};
+	read_by_kernel(&builder);
+	return builder.ok && ruleset_add_chain(table, &bridged) && ruleset_add_rule(table, &jump);
 }
 
 /* One name for each device, and one that nft can read back: what it would not take becomes _ and two digits. */

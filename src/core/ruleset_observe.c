@@ -158,7 +158,7 @@ static bool egress_log(struct ruleset_table *table)
 
 static bool table_observe(struct ruleset_table *table, const struct ruleset_observation *observation)
 {
-	if (table->id == RULESET_EGRESS)
+	if (table->id == RULESET_EGRESS || table->id == RULESET_BRIDGE)
 		return !observation->log || egress_log(table);
 	if (table->id != RULESET_GUARD)
 		return true;

@@ -213,11 +213,22 @@ static void accept_phase(struct smtp *smtp)
 	}
 }
 
-/* What is wrong with a message that is announced, or wholly in; NULL where nothing is. */
+bool smtp_recipients_full(const struct smtp *smtp)
+{
+	return smtp->phase == SMTP_PHASE_RCPT && smtp->message.recipients >= smtp->profile->limits.recipients;
+}
+
+/* What is wrong with a message that is announced, or wholly in, or with one recipient more; NULL where nothing is. */
 static const struct smtp_reply *find_fault(const struct smtp *smtp)
 {
 	static const struct smtp_reply bare_lf = SMTP_REPLY(550, "5.5.2", "Bare LF in the message");
 	static const struct smtp_reply too_large = SMTP_REPLY(552, "5.3.4", "Message size exceeds limit");
+	static const struct smtp_reply too_many = SMTP_REPLY(452, "4.5.3", "Too many recipients");
+	static const struct smtp_reply far_too_many =
+		SMTP_REPLY(421, "4.5.3", "Far too many recipients, closing");
+	if (smtp_recipients_full(smtp))
+		return smtp->overshoot < smtp->profile->limits.recipient_overshoot ? &too_many
+										   : &far_too_many;
 	uint64_t limit = smtp->profile->limits.message_size, size = 0;
 	if (smtp->phase == SMTP_PHASE_MAIL)
 		size = smtp->declared_size;
@@ -273,6 +284,7 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
 	if (fault) {
 		reply = fault;
 		accepted = false;
+		smtp->overshoot += smtp->phase == SMTP_PHASE_RCPT;
 	}
 	unsigned code = reply ? reply->code : reply_default(smtp, out);
 	if (reply)
@@ -289,9 +301,8 @@ unsigned smtp_decide(struct smtp *smtp, const struct smtp_reply *reply, struct s
 	return code;
 }
 
-void smtp_abort(const struct smtp *smtp, const char *enhanced, const char *text, struct smtp_out *out)
+void smtp_abort(const char *enhanced, const char *text, struct smtp_out *out)
 {
-	(void)smtp;
 	smtp_text_reply(&(struct smtp_reply){421, span_of(enhanced), span_of(text)}, out);
 }
 

@@ -73,10 +73,6 @@ static const struct smtp_reply *run_rcpt(struct smtp *smtp, struct span rest)
 {
 	static const struct smtp_reply bad_recipient =
 		SMTP_REPLY(501, "5.1.3", "Bad recipient address syntax");
-	static const struct smtp_reply too_many = SMTP_REPLY(452, "4.5.3", "Too many recipients");
-	static const struct smtp_reply far_too_many =
-		SMTP_REPLY(421, "4.5.3", "Far too many recipients, closing");
-	const struct smtp_limits *limits = &smtp->profile->limits;
 	if (!smtp_text_prefix(&rest, "TO:") || smtp_text_path(&rest, &smtp->path))
 		return &bad_recipient;
 	/* <postmaster> is the one mailbox without a domain (RFC 5321 4.1.1.3). */
@@ -85,14 +81,8 @@ static const struct smtp_reply *run_rcpt(struct smtp *smtp, struct span rest)
 	const struct smtp_reply *refusal = smtp_param_take_rcpt(smtp, rest);
 	if (!refusal)
 		refusal = check_charset(smtp, &bad_recipient);
-	if (refusal)
-		return refusal;
-	if (smtp->message.recipients < limits->recipients)
-		return ask(smtp, SMTP_PHASE_RCPT);
-	if (smtp->overshoot++ < limits->recipient_overshoot)
-		return &too_many;
-	smtp->state = SMTP_STATE_CLOSED;
-	return &far_too_many;
+	/* Also where there are enough already: who counts is to hear of it, and smtp_decide() refuses. */
+	return refusal ? refusal : ask(smtp, SMTP_PHASE_RCPT);
 }
 
 static const struct smtp_reply *run_data(struct smtp *smtp, struct span argument)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define STATS_MAGIC   0x6d786d6972616765 /* "mxmirage" */
-#define STATS_VERSION 5
+#define STATS_VERSION 6
 #define PAGE          4096
 /* Slots looked at before a key goes to `other`: bounds the time, also against chosen keys. */
 #define PROBES_MAX 64
@@ -154,6 +154,46 @@ bool stats_attach(struct stats *stats, void *memory, size_t size)
 	return true;
 }
 
+static struct row *row_at(const struct stats_block *block, const struct table *table, uint32_t row)
+{
+	return (struct row *)((char *)block + table->rows) + row;
+}
+
+static bool table_is_sound(
+	const struct stats_block *block, const struct table *table, const struct table *laid)
+{
+	uint32_t used = atomic_load_explicit(&table->rows_used, memory_order_relaxed);
+	if (table->rows_max != laid->rows_max || table->slots != laid->slots ||
+		table->text_max != laid->text_max || table->index != laid->index ||
+		table->rows != laid->rows || table->text != laid->text)
+		return false;
+	if (used < 1 || used > table->rows_max || table->text_used > table->text_max)
+		return false;
+	for (uint32_t i = 0; i < used; i++) {
+		const struct row *row = row_at(block, table, i);
+		if (row->len > STATS_KEY_MAX || row->key > table->text_max - row->len)
+			return false;
+	}
+	const stats_u32 *index = (const stats_u32 *)((const char *)block + table->index);
+	for (uint32_t i = 0; i < table->slots; i++)
+		if (atomic_load_explicit(&index[i], memory_order_relaxed) >= used)
+			return false;
+	return true;
+}
+
+bool stats_is_sound(const struct stats *stats)
+{
+	struct stats_block laid = {0};
+	block_lay(&stats->layout, &laid);
+	for (uint32_t i = 0; i < stats->layout.blocks; i++) {
+		const struct stats_block *block = stats_block(stats, i);
+		for (int j = 0; j < STATS_TABLES; j++)
+			if (!table_is_sound(block, &block->tables[j], &laid.tables[j]))
+				return false;
+	}
+	return true;
+}
+
 struct stats_block *stats_block(const struct stats *stats, uint32_t index)
 {
 	return (struct stats_block *)((char *)stats->memory + blocks_offset() +
@@ -163,11 +203,6 @@ struct stats_block *stats_block(const struct stats *stats, uint32_t index)
 void stats_block_begin(struct stats_block *block)
 {
 	store(&block->counters[STATS_CONNECTIONS_CLOSED], load(&block->counters[STATS_CONNECTIONS]));
-}
-
-static struct row *row_at(const struct stats_block *block, const struct table *table, uint32_t row)
-{
-	return (struct row *)((char *)block + table->rows) + row;
 }
 
 void stats_block_reset(struct stats_block *block)

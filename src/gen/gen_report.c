@@ -129,10 +129,10 @@ static void print_failures(const struct tally *tally, FILE *to)
 		safe_text(verdict, text);
 		if (verdict->code)
 			snprintf(code, sizeof(code), "%u ", verdict->code);
-		fprintf(to, "%11s %s at %s: %s%s\n",
-			number((double)(rows[i]->messages ? rows[i]->messages : rows[i]->connections)).chars,
-			rows[i]->messages ? "messages" : "connections", gen_phase_names[verdict->phase], code,
-			text);
+		uint64_t times = rows[i]->messages ? rows[i]->messages : rows[i]->connections;
+		fprintf(to, "%11s %s%s at %s: %s%s\n", number((double)times).chars,
+			rows[i]->messages ? "message" : "connection", times == 1 ? "" : "s",
+			gen_phase_names[verdict->phase], code, text);
 	}
 	if (count > FAILURES_SHOWN)
 		fprintf(to, "            and %zu kinds more; --json has them\n", count - FAILURES_SHOWN);
@@ -168,7 +168,9 @@ void gen_report_text(const struct gen_options *options, const struct generator_r
 		fprintf(to, ", %s in TLS", number((double)tally_get(tally, TALLY_SECURED)).chars);
 	fprintf(to, "\n");
 	print_failures(tally, to);
-	print_latency(&tally->latency, to);
+	/* Nothing was sent: nothing took any time. */
+	if (tally->latency.count > 0)
+		print_latency(&tally->latency, to);
 	print_rate(to, "overall", unit_of(options), rate_of(result->messages, result->seconds));
 	fprintf(to, "\n");
 	if (options->cpu_of && result->messages)
@@ -291,7 +293,7 @@ bool gen_report_reason(
 		return true;
 	}
 	if (failed || result->end == GENERATOR_STOPPED) {
-		err_set(err, -1, "%" PRIu64 " messages failed%s", failed, first);
+		err_set(err, -1, "%" PRIu64 " message%s failed%s", failed, failed == 1 ? "" : "s", first);
 		return true;
 	}
 	return false;

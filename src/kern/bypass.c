@@ -2,10 +2,17 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Younger than Debian 12's headers. */
+#define TCX_INGRESS 46
+#define TCX_EGRESS  47
 
 struct search {
 	struct bypass *found;
@@ -27,10 +34,22 @@ static struct bypass *entry_of(struct search *search, unsigned index)
 	return entry;
 }
 
+static bool tcx_attached(unsigned index, uint32_t hook)
+{
+	union bpf_attr attr = {.query = {.target_fd = index, .attach_type = hook}};
+	return syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof(attr)) == 0 && attr.query.prog_cnt > 0;
+}
+
 static int link_take(const struct nlmsghdr *nlh, void *data)
 {
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr, *inner;
+	unsigned index = (unsigned)link->ifi_index;
+	if (tcx_attached(index, TCX_INGRESS) || tcx_attached(index, TCX_EGRESS)) {
+		struct bypass *entry = entry_of(data, index);
+		if (entry)
+			entry->tcx = true;
+	}
 	mnl_attr_for_each(attr, nlh, sizeof(*link))
 	{
 		if (mnl_attr_get_type(attr) != IFLA_XDP)
@@ -40,7 +59,7 @@ static int link_take(const struct nlmsghdr *nlh, void *data)
 			if (mnl_attr_get_type(inner) != IFLA_XDP_ATTACHED ||
 				mnl_attr_get_u8(inner) == XDP_ATTACHED_NONE)
 				continue;
-			struct bypass *entry = entry_of(data, (unsigned)link->ifi_index);
+			struct bypass *entry = entry_of(data, index);
 			if (entry)
 				entry->xdp = true;
 		}

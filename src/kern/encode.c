@@ -96,7 +96,7 @@ static void encode_ip6(struct encoder *encoder, const struct ruleset_term *term)
 /* As nft makes sure that an address can be read: by what the family of the table knows. */
 static void match_ip(struct encoder *encoder, uint8_t version)
 {
-	if (encoder->table->family == NFPROTO_NETDEV) {
+	if (encoder->table->family != NFPROTO_INET) {
 		(version == 4 ? encode_ip4 : encode_ip6)(encoder, NULL);
 	} else {
 		expr_load_meta(encoder, NFT_META_NFPROTO);
@@ -174,9 +174,20 @@ static void encode_fragment4(struct encoder *encoder, const struct ruleset_term 
 	expr_compare_u16(encoder, NFT_CMP_NEQ, 0);
 }
 
+/* As nft makes sure of it before an extension header. */
+static void match_ip6_frame(struct encoder *encoder)
+{
+	if (encoder->table->family != NFPROTO_BRIDGE) {
+		match_ip(encoder, 6);
+		return;
+	}
+	expr_load_payload(encoder, NFT_PAYLOAD_LL_HEADER, offsetof(struct ethhdr, h_proto), sizeof(uint16_t));
+	expr_compare_u16(encoder, NFT_CMP_EQ, ETH_P_IPV6);
+}
+
 static void encode_fragment6(struct encoder *encoder, const struct ruleset_term *term)
 {
-	match_ip(encoder, 6);
+	match_ip6_frame(encoder);
 	encode_tcp(encoder, term);
 	struct nftnl_expr *expr = expr_add(encoder, "exthdr");
 	if (!expr)
@@ -194,7 +205,7 @@ static void encode_fragment6(struct encoder *encoder, const struct ruleset_term 
 static void encode_routing6(struct encoder *encoder, const struct ruleset_term *term)
 {
 	(void)term;
-	match_ip(encoder, 6);
+	match_ip6_frame(encoder);
 	struct nftnl_expr *expr = expr_add(encoder, "exthdr");
 	if (!expr)
 		return;

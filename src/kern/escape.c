@@ -34,7 +34,7 @@ struct escape {
 
 static enum escape_path path_of(uint8_t family, uint8_t hook)
 {
-	if (family == NFPROTO_NETDEV)
+	if (family == NFPROTO_NETDEV || family == NFPROTO_BRIDGE)
 		return ESCAPE_EGRESS;
 	switch (hook) {
 	case NF_INET_FORWARD:
@@ -84,7 +84,7 @@ static uint32_t number(const struct nlattr *attr, uint32_t missing)
 
 static int accept_send(const struct escape *escape, uint32_t id)
 {
-	char buf[MNL_NLMSG_HDRLEN + 64];
+	_Alignas(struct nlmsghdr) char buf[MNL_NLMSG_HDRLEN + 64];
 	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_VERDICT, RULESET_ESCAPE_NUMBER);
 	nfq_nlmsg_verdict_put(nlh, (int)id, NF_ACCEPT);
 	return mnl_socket_sendto(escape->socket, nlh, nlh->nlmsg_len) < 0 ? -errno : 0;
@@ -206,7 +206,7 @@ static int configure(struct escape *escape, struct nlmsghdr *nlh)
 
 static int queue_listen(struct escape *escape)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *nlh = nfq_nlmsg_put(buf, NFQNL_MSG_CONFIG, RULESET_ESCAPE_NUMBER);
 	nfq_nlmsg_cfg_put_cmd(nlh, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
 	int code = configure(escape, nlh);
@@ -223,7 +223,7 @@ static int queue_listen(struct escape *escape)
 
 static int log_listen(struct escape *escape)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *nlh =
 		nflog_nlmsg_put_header(buf, NFULNL_MSG_CONFIG, AF_UNSPEC, RULESET_ESCAPE_NUMBER);
 	nflog_attr_put_cfg_cmd(nlh, NFULNL_CFG_CMD_BIND);

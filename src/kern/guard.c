@@ -22,6 +22,7 @@ struct guard {
 	/* What the kernel refused once is not asked again. */
 	bool no_persist;         /* tables that outlive their owner */
 	bool no_devices_by_name; /* chains for devices that do not exist */
+	bool bridges_asked, no_bridges;
 };
 
 struct guard *guard_new(int inherited, struct err *err)
@@ -115,6 +116,32 @@ static int commit(struct guard *guard, struct nlbatch *batch, struct err *err)
 	return err_set(err, code, "%s", refused.text);
 }
 
+/*
+ * Whether the kernel has hooks for bridges: by a table that comes and goes in one batch, which nobody sees. What fails
+ * otherwise says nothing about the kernel: then it should have them.
+ */
+static bool bridges_possible(struct guard *guard)
+{
+	struct nlbatch batch;
+	struct err err;
+	if (guard->bridges_asked)
+		return !guard->no_bridges;
+	int code = nlbatch_init(&batch, &guard->sock, 0);
+	if (code == 0)
+		code = plan_try_bridge(&batch);
+	if (code == 0)
+		code = nlsock_commit(&guard->sock, &batch, NULL, &err);
+	nlbatch_done(&batch);
+	guard->no_bridges = code == -ENOENT || code == -EOPNOTSUPP || code == -EAFNOSUPPORT;
+	guard->bridges_asked = code == 0 || guard->no_bridges;
+	return !guard->no_bridges;
+}
+
+static bool table_possible(struct guard *guard, const struct ruleset_table *table)
+{
+	return table->family != NFPROTO_BRIDGE || bridges_possible(guard);
+}
+
 /* Reads a table that we may change; -ERESTART where it is of another generation than the first that was read. */
 static int table_read(struct guard *guard, enum ruleset_table_id id, struct kernel_table *table,
 	const struct kernel_table *first, struct err *err)
@@ -133,6 +160,8 @@ static int arm_once(struct guard *guard, const struct ruleset *rules, struct err
 	struct kernel_table tables[RULESET_TABLES] = {0};
 	struct nlbatch batch = {0};
 	int code = 0;
+	/* Before anything is read: it is a change, too. */
+	bridges_possible(guard);
 	for (size_t i = 0; i < rules->table_count && code == 0; i++)
 		code = table_read(guard, rules->tables[i].id, &tables[i], &tables[0], err);
 	if (code < 0)
@@ -153,6 +182,8 @@ static int arm_once(struct guard *guard, const struct ruleset *rules, struct err
 		goto out;
 	}
 	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
+		if (guard->no_bridges && rules->tables[i].family == NFPROTO_BRIDGE)
+			continue;
 		const struct plan_options options = {
 			.flags = rules->tables[i].owned ? owned : 0,
 			.devices_by_name = !guard->no_devices_by_name,
@@ -205,6 +236,8 @@ int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *e
 	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
 		const struct ruleset_table *wanted = &rules->tables[i];
 		struct kernel_table table;
+		if (!table_possible(guard, wanted))
+			continue;
 		code = kernel_table_read(&table, &guard->sock, wanted->id, true, err);
 		if (code == 0 && !table.exists)
 			code = err_set(err, -ENOENT, "there is no table %s %s", ruleset_family_name(wanted),
@@ -283,12 +316,21 @@ int guard_state(struct guard *guard, struct guard_state *state, struct err *err)
 		in_force[id] = table.exists && !(table.flags & KERNEL_TABLE_DORMANT);
 		flags[id] = table.flags;
 	}
-	uint32_t both = flags[RULESET_GUARD] & flags[RULESET_EGRESS];
+	uint32_t all = flags[RULESET_GUARD] & flags[RULESET_EGRESS];
+	bool armed = in_force[RULESET_GUARD] && in_force[RULESET_EGRESS];
+	bool walled = in_force[RULESET_WALL] && in_force[RULESET_WALL_EGRESS];
+	/* Where there is none although its neighbours stand, the kernel is asked whether there can be one. */
+	if (armed && (in_force[RULESET_BRIDGE] || bridges_possible(guard))) {
+		armed = in_force[RULESET_BRIDGE];
+		all &= flags[RULESET_BRIDGE];
+	}
+	if (walled && !in_force[RULESET_WALL_BRIDGE])
+		walled = !bridges_possible(guard);
 	*state = (struct guard_state){
-		.armed = in_force[RULESET_GUARD] && in_force[RULESET_EGRESS],
-		.owner = both & KERNEL_TABLE_OWNER,
-		.persist = both & KERNEL_TABLE_PERSIST,
-		.walled = in_force[RULESET_WALL] && in_force[RULESET_WALL_EGRESS],
+		.armed = armed,
+		.owner = all & KERNEL_TABLE_OWNER,
+		.persist = all & KERNEL_TABLE_PERSIST,
+		.walled = walled,
 	};
 	return 0;
 }
@@ -322,13 +364,49 @@ int guard_check(struct guard *guard, struct guard_state *state, struct err *err)
 	return code < 0 ? code : changed;
 }
 
+/* The chain is there and leads somewhere. */
+static bool device_chain_stands(const struct kernel_table *table, const struct ruleset_chain_spec *spec)
+{
+	struct nftnl_chain *chain =
+		table->exists ? nftnl_chain_list_lookup_byname(table->chains, spec->name) : NULL;
+	struct nftnl_rule_list_iter *iter =
+		chain && compare_is_chain(chain, spec) ? nftnl_rule_list_iter_create(table->rules) : NULL;
+	bool found = false;
+	for (struct nftnl_rule *rule; iter && !found && (rule = nftnl_rule_list_iter_next(iter));)
+		found = strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN), spec->name) == 0;
+	if (iter)
+		nftnl_rule_list_iter_destroy(iter);
+	return found;
+}
+
+int guard_bare(struct guard *guard, const struct ruleset *rules, char first[IFNAMSIZ], struct err *err)
+{
+	struct kernel_table tables[RULESET_TABLES] = {0};
+	int code = 0, bare = 0;
+	for (size_t t = 0; t < rules->table_count && code == 0; t++)
+		code = kernel_table_read(&tables[t], &guard->sock, rules->tables[t].id, true, err);
+	/* The tables have the same chains. */
+	for (size_t i = 0; code == 0 && i < rules->tables[0].chain_count; i++) {
+		bool stands = !rules->tables[0].chains[i].device;
+		for (size_t t = 0; t < rules->table_count && !stands; t++)
+			stands = device_chain_stands(&tables[t], &rules->tables[t].chains[i]);
+		if (!stands && bare++ == 0)
+			strcpy(first, rules->tables[0].chains[i].device);
+	}
+	for (size_t t = 0; t < rules->table_count; t++)
+		kernel_table_done(&tables[t]);
+	return code < 0 ? code : bare;
+}
+
 /* Which counters a table has. */
 static const unsigned counters_of[RULESET_TABLES] = {
 	[RULESET_GUARD] = ~(1u << RULESET_DROPPED_EGRESS),
 	[RULESET_EGRESS] = 1u << RULESET_DROPPED_EGRESS,
+	[RULESET_BRIDGE] = 1u << RULESET_DROPPED_EGRESS,
 	[RULESET_WALL] = 1u << RULESET_REJECTED_OUTPUT | 1u << RULESET_REJECTED_FORWARD |
 			 1u << RULESET_DROPPED_POSTROUTING | 1u << RULESET_DROPPED_REPLIES,
 	[RULESET_WALL_EGRESS] = 1u << RULESET_DROPPED_EGRESS,
+	[RULESET_WALL_BRIDGE] = 1u << RULESET_DROPPED_EGRESS,
 };
 
 static int table_counts(
@@ -348,8 +426,8 @@ static int table_counts(
 				ruleset_family_name(table), table->name, ruleset_counter_name(i));
 			break;
 		}
-		counts->counters[i].packets = nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_PKTS);
-		counts->counters[i].bytes = nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_BYTES);
+		counts->counters[i].packets += nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_PKTS);
+		counts->counters[i].bytes += nftnl_obj_get_u64(counter, NFTNL_OBJ_CTR_BYTES);
 	}
 	nftnl_obj_list_free(objects);
 	return code;
@@ -360,7 +438,7 @@ int guard_counts(struct guard *guard, unsigned tables, struct guard_counts *coun
 	int code = 0;
 	*counts = (struct guard_counts){0};
 	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
-		if (tables & 1u << id)
+		if (tables & 1u << id && table_possible(guard, ruleset_table_identity(id)))
 			code = table_counts(guard, id, counts, err);
 	return code;
 }

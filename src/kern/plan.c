@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libnftnl/table.h>
+#include <limits.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
@@ -289,6 +290,16 @@ int plan_arm(struct nlbatch *batch, const struct kernel_table *table, const stru
 	if (code < 0)
 		err_set(err, code, "no memory for the batch of rules");
 	return code;
+}
+
+int plan_try_bridge(struct nlbatch *batch)
+{
+	const struct ruleset_table table = {.name = "mxmirage_try", .family = NFPROTO_BRIDGE};
+	const struct ruleset_chain_spec chain = {
+		.name = "bridged", .type = "filter", .hook = NF_INET_POST_ROUTING, .priority = INT_MAX};
+	if (table_add(batch, &table, NFT_MSG_NEWTABLE, 0) < 0 || chain_add(batch, &table, &chain) < 0)
+		return -ENOMEM;
+	return table_add(batch, &table, NFT_MSG_DELTABLE, 0);
 }
 
 int plan_disarm(struct nlbatch *batch, const struct ruleset_table *identity)

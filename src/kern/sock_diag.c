@@ -103,7 +103,7 @@ static struct nlmsghdr *inet_prepare(char *buf, const struct packet *packet, uin
 
 size_t sock_diag_tcp(struct sock_diag *diag, const struct packet *packet, struct sock_diag_match *match)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct inet_diag_req_v2 *request;
 	struct search search = {.uid = UINT32_MAX, .matches = match, .max = 1};
 	struct nlmsghdr *nlh = inet_prepare(buf, packet, IPPROTO_TCP, 0, &request);
@@ -119,7 +119,7 @@ size_t sock_diag_tcp(struct sock_diag *diag, const struct packet *packet, struct
 size_t sock_diag_tcp_port(struct sock_diag *diag, const struct packet *packet, uint32_t uid,
 	struct sock_diag_match *matches, size_t max)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct inet_diag_req_v2 *request;
 	struct search search = {.uid = uid, .matches = matches, .max = max};
 	struct nlmsghdr *nlh = inet_prepare(buf, packet, IPPROTO_TCP, NLM_F_DUMP, &request);
@@ -177,7 +177,7 @@ static int packet_take(const struct nlmsghdr *nlh, void *arg)
 size_t sock_diag_packet(
 	struct sock_diag *diag, uint32_t uid, uint32_t device, struct sock_diag_match *matches, size_t max)
 {
-	char buf[256];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;

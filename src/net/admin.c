@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "admin_json.h"
 #include "clock.h"
 #include "explain.h"
+#include "mapped.h"
 
 /* What a client of the control socket may make grow. */
 #define HEADERS_MAX 8192
@@ -87,9 +87,9 @@ static void reply_json(struct evhttp_request *request, json_t *value)
 static void answer_status(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	(void)route;
-	reply_json(
-		request, admin_json_status(admin->setup.stats, admin->setup.started_s, (uint64_t)time(NULL),
-				 admin->policy && admin->policy->providers ? "smart" : "sink"));
+	reply_json(request, admin_json_status(admin->setup.stats, admin->setup.state,
+				    (clock_ms() - admin->setup.started_ms) / 1000,
+				    admin->policy ? admin->policy->conf : NULL));
 }
 
 static void answer_table(struct admin *admin, const struct route *route, struct evhttp_request *request)
@@ -215,6 +215,23 @@ static void answer_injections(struct admin *admin, const struct route *route, st
 	reply_json(request, explain_injections(admin->setup.state->injections, clock_ms()));
 }
 
+static int add_injection(struct admin *admin, const json_t *value, struct err *err)
+{
+	struct injection injection;
+	int code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, err);
+	return code < 0 ? code : injections_add(admin->setup.state->injections, &injection, clock_ms(), err);
+}
+
+/* By its number in the list, which begins at 1. */
+static int end_injection(struct admin *admin, json_int_t number, struct err *err)
+{
+	if (number > 0 && injections_end(admin->setup.state->injections, (size_t)number - 1, clock_ms()))
+		return 0;
+	return err_set(err, -ENOENT,
+		"no injection %lld is in force: `mxmirage inject` lists them with their numbers",
+		(long long)number);
+}
+
 static void answer_inject(struct admin *admin, const struct route *route, struct evhttp_request *request)
 {
 	(void)route;
@@ -222,12 +239,11 @@ static void answer_inject(struct admin *admin, const struct route *route, struct
 	struct evbuffer *body = evhttp_request_get_input_buffer(request);
 	size_t len = evbuffer_get_length(body);
 	json_t *value = json_loadb((const char *)evbuffer_pullup(body, -1), len, 0, NULL);
-	struct injection injection;
 	int code = -EINVAL;
-	if (json_is_object(value))
-		code = explain_read_injection(value, admin->policy->providers, clock_ms(), &injection, &err);
-	if (code >= 0)
-		code = injections_add(admin->setup.state->injections, &injection, clock_ms(), &err);
+	if (json_object_get(value, "end"))
+		code = end_injection(admin, json_integer_value(json_object_get(value, "end")), &err);
+	else if (json_is_object(value))
+		code = add_injection(admin, value, &err);
 	json_decref(value);
 	if (code >= 0)
 		answer_injections(admin, route, request);
@@ -248,12 +264,9 @@ struct explaining {
 static void explain_reply(struct explaining *explaining, const struct mx_answer *answer)
 {
 	struct admin *admin = explaining->admin;
-	struct sockaddr_storage to = {0};
-	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = explaining->to};
-	memcpy(&to, &six, sizeof(six));
 	json_t *value = explain_address(admin->policy, admin->setup.state, explaining->address,
-		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &to : NULL, answer,
-		clock_ms());
+		explaining->has_from ? &explaining->from : NULL, explaining->has_to ? &explaining->to : NULL,
+		answer, clock_ms());
 	struct evhttp_connection *connection = evhttp_request_get_connection(explaining->request);
 	if (connection)
 		evhttp_connection_set_closecb(connection, NULL, NULL);
@@ -290,8 +303,8 @@ static void answer_explain(struct admin *admin, const struct route *route, struc
 	explaining->admin = admin;
 	explaining->request = request;
 	snprintf(explaining->address, sizeof(explaining->address), "%s", address ? address : "");
-	explaining->has_from = from && explain_read_address(from, &explaining->from);
-	explaining->has_to = to && explain_read_address(to, &explaining->to);
+	explaining->has_from = from && mapped_read(from, &explaining->from);
+	explaining->has_to = to && mapped_read(to, &explaining->to);
 	bool bad = !address || !explain_is_recipient(address) || (from && !explaining->has_from) ||
 		   (to && !explaining->has_to);
 	evhttp_clear_headers(&query);

@@ -38,6 +38,10 @@ static const struct {
 	{"recipients", "mx_mismatch", STATS_MX_MISMATCH},
 	{"connections", "faults", STATS_FAULTS},
 	{"dns", "failed", STATS_DNS_FAILED},
+	{"dns", "lookups", STATS_DNS_LOOKUPS},
+	{"dns", "cached", STATS_DNS_CACHED},
+	{"dns", "timed_out", STATS_DNS_TIMED_OUT},
+	{"dns", "refused", STATS_DNS_REFUSED},
 	{"tls", "handshakes", STATS_TLS_HANDSHAKES},
 	{"tls", "failed", STATS_TLS_FAILED},
 };
@@ -89,16 +93,18 @@ static json_t *escapes_json(const struct escapes *escapes)
 	return list;
 }
 
-json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_t now_s, const char *mode)
+json_t *admin_json_status(const struct stats *stats, const struct policy_state *state, uint64_t uptime_s,
+	const struct conf *conf)
 {
 	struct stats_kernel kernel;
 	stats_kernel_read(stats, &kernel);
 
 	json_t *status = json_object();
 	json_object_set_new(status, "version", json_string(MXMIRAGE_VERSION));
-	json_object_set_new(status, "uptime_s", integer(now_s > started_s ? now_s - started_s : 0));
+	json_object_set_new(status, "uptime_s", integer(uptime_s));
 	json_object_set_new(status, "counting_since_s", integer(stats_since(stats)));
-	json_object_set_new(status, "mode", json_string(mode));
+	json_object_set_new(status, "mode",
+		json_string(conf && conf->answer.mode == CONF_ANSWER_SMART ? "smart" : "sink"));
 
 	json_t *guard = json_object();
 	json_object_set_new(guard, "diverting", json_boolean(kernel.diverting));
@@ -106,7 +112,10 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	json_object_set_new(guard, "owner", json_boolean(kernel.owner));
 	json_object_set_new(guard, "persist", json_boolean(kernel.persist));
 	json_object_set_new(guard, "static", json_boolean(kernel.walled));
-	json_t *devices = json_array();
+	json_t *ports = json_array(), *devices = json_array();
+	for (size_t i = 0; conf && i < conf->divert.port_count; i++)
+		json_array_append_new(ports, json_integer(conf->divert.ports[i]));
+	json_object_set_new(guard, "ports", ports);
 	for (uint32_t i = 0; i < kernel.device_count && i < STATS_DEVICES_MAX; i++)
 		json_array_append_new(devices, json_string(kernel.devices[i]));
 	json_object_set_new(guard, "devices", devices);
@@ -138,6 +147,11 @@ json_t *admin_json_status(const struct stats *stats, uint64_t started_s, uint64_
 	uint64_t total = stats_sum(stats, STATS_CONNECTIONS);
 	json_object_set_new(
 		json_object_get(status, "connections"), "open", integer(total > closed ? total - closed : 0));
+
+	json_t *tables = json_object();
+	json_object_set_new(tables, "senders_without_room", integer(limit_table_overflows(state->limits)));
+	json_object_set_new(tables, "tries_without_room", integer(attempt_table_overflows(state->attempts)));
+	json_object_set_new(status, "tables", tables);
 
 	json_t *responder = json_object();
 	json_object_set_new(responder, "starts", integer(kernel.starts));

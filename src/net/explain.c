@@ -1,12 +1,13 @@
 #include "explain.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "conf_suggest.h"
 #include "forced.h"
+#include "mapped.h"
 #include "reply_text.h"
 #include "smtp_text.h"
 
@@ -16,18 +17,6 @@ static const char *const statuses[] = {
 	[MX_NO_DOMAIN] = "no such domain",
 	[MX_UNKNOWN] = "no answer",
 };
-
-bool explain_read_address(const char *text, struct in6_addr *address)
-{
-	struct in_addr four;
-	if (inet_pton(AF_INET6, text, address) == 1)
-		return true;
-	if (inet_pton(AF_INET, text, &four) != 1)
-		return false;
-	*address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-	memcpy(&address->s6_addr[12], &four, sizeof(four));
-	return true;
-}
 
 /* `storage` keeps what the path's parts point to. */
 static bool read_recipient(const char *address, char *storage, size_t size, struct smtp_path *path)
@@ -51,34 +40,17 @@ static json_t *json_number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-/* As sessions write their client's address. */
-static const char *address_text(const struct in6_addr *address, char text[INET6_ADDRSTRLEN])
-{
-	if (IN6_IS_ADDR_V4MAPPED(address))
-		return inet_ntop(AF_INET, &address->s6_addr[12], text, INET6_ADDRSTRLEN);
-	return inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
-}
-
-static json_t *address_json(const struct sockaddr_storage *address)
-{
-	char text[INET6_ADDRSTRLEN] = "?";
-	if (address->ss_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text, sizeof(text));
-	else
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text, sizeof(text));
-	return json_string(text);
-}
-
 static json_t *answer_json(const struct mx_answer *answer)
 {
 	json_t *dns = json_object(), *hosts = json_array(), *addresses = json_array();
+	char text[INET6_ADDRSTRLEN];
 	json_object_set_new(dns, "status", json_string(answer ? statuses[answer->status] : "not asked"));
 	for (size_t i = 0; answer && i < answer->host_count; i++)
 		json_array_append_new(
 			hosts, json_pack("{s:i,s:s}", "preference", (int)answer->hosts[i].preference, "host",
 				       answer->hosts[i].name));
 	for (size_t i = 0; answer && i < answer->address_count; i++)
-		json_array_append_new(addresses, address_json(&answer->addresses[i]));
+		json_array_append_new(addresses, json_string(mapped_text(&answer->addresses[i], text)));
 	json_object_set_new(dns, "mx", hosts);
 	json_object_set_new(dns, "addresses", addresses);
 	return dns;
@@ -190,7 +162,7 @@ static void add_precedence(json_t *all, const struct policy *policy, const struc
 {
 	char source[INET6_ADDRSTRLEN];
 	size_t injected = injections_for(state->injections, domain, provider ? provider->name : "",
-		from ? address_text(from, source) : NULL, now_ms);
+		from ? mapped_text(from, source) : NULL, now_ms);
 	json_t *asked = asked_json(policy, json_string_value(json_object_get(all, "address")));
 	if (injected > 0)
 		json_object_set_new(all, "injected", json_number(injected));
@@ -199,7 +171,7 @@ static void add_precedence(json_t *all, const struct policy *policy, const struc
 }
 
 json_t *explain_address(const struct policy *policy, const struct policy_state *state, const char *address,
-	const struct in6_addr *from, const struct sockaddr_storage *to, const struct mx_answer *answer,
+	const struct in6_addr *from, const struct in6_addr *to, const struct mx_answer *answer,
 	uint64_t now_ms)
 {
 	const char *at = strrchr(address, '@');
@@ -229,12 +201,24 @@ json_t *explain_address(const struct policy *policy, const struct policy_state *
 		json_object_set_new(all, "mx_mismatch", json_string("reject"));
 	if (from) {
 		struct policy_standing standing;
-		policy_standing(policy, state, provider, from, now_ms, &standing);
+		policy_standing(state, provider, from, now_ms, &standing);
 		json_object_set_new(all, "sender",
 			json_pack("{s:i,s:i}", "connections", (int)standing.connections, "violations",
 				(int)standing.violations));
 	}
 	return all;
+}
+
+/* A number of the request's, 0 where it names none. */
+static int read_number(const json_t *value, const char *key, uint32_t *number, struct err *err)
+{
+	const json_t *found = json_object_get(value, key);
+	json_int_t wanted = json_integer_value(found);
+	*number = 0;
+	if (found && (!json_is_integer(found) || wanted < 0 || wanted > UINT32_MAX))
+		return err_set(err, -EINVAL, "%s: say a whole number from 0 to %" PRIu32, key, UINT32_MAX);
+	*number = (uint32_t)wanted;
+	return 0;
 }
 
 static const char *text_of(const json_t *value, const char *key)
@@ -283,10 +267,10 @@ static int read_source(const char *text, char source[INET6_ADDRSTRLEN], struct e
 	struct in6_addr address;
 	if (!text[0])
 		return 0;
-	if (!explain_read_address(text, &address))
+	if (!mapped_read(text, &address))
 		return err_set(
 			err, -EINVAL, "source \"%s\" is no IP address: say one, such as 192.0.2.11", text);
-	address_text(&address, source);
+	mapped_text(&address, source);
 	return 0;
 }
 
@@ -297,10 +281,11 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	const char *phase = text_of(value, "phase"), *action = text_of(value, "action");
 	const char *text = text_of(value, "text");
 	int at = phase_of(phase[0] ? phase : "rcpt"), act = action_of(action[0] ? action : "reply");
-	json_int_t code = json_integer_value(json_object_get(value, "code"));
-	json_int_t delay = json_integer_value(json_object_get(value, "delay_ms"));
-	json_int_t seconds = json_integer_value(json_object_get(value, "seconds"));
-	json_int_t count = json_integer_value(json_object_get(value, "count"));
+	uint32_t code, delay, seconds, count;
+	if (read_number(value, "code", &code, err) < 0 || read_number(value, "delay_ms", &delay, err) < 0 ||
+		read_number(value, "seconds", &seconds, err) < 0 ||
+		read_number(value, "count", &count, err) < 0)
+		return -EINVAL;
 	if (at < 0)
 		return err_set(err, -EINVAL,
 			"phase \"%s\" is none: say connect, ehlo, mail, rcpt, data or end_of_data", phase);
@@ -310,19 +295,17 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 	if (act >= PROVIDER_CLOSE && code == 0)
 		code = 421; /* never said: the connection ends instead */
 	if ((code != 0 || delay == 0) && (code < 400 || code > 599))
-		return err_set(err, -EINVAL, "code %lld is no refusal: say 400 to 599, or only a delay",
-			(long long)code);
+		return err_set(err, -EINVAL,
+			"code %" PRIu32 " is no refusal: say 400 to 599, or only a delay", code);
 	const char *enhanced = text_of(value, "enhanced");
 	if (enhanced[0] && !reply_text_is_enhanced(enhanced))
 		return err_set(err, -EINVAL, "enhanced: say a code such as 4.7.1, or none");
-	if (enhanced[0] && code > 0 && enhanced[0] - '0' != code / 100)
+	if (enhanced[0] && code > 0 && (uint32_t)(enhanced[0] - '0') != code / 100)
 		return err_set(err, -EINVAL,
-			"code %lld and enhanced %.15s contradict: begin both with the same digit",
-			(long long)code, enhanced);
+			"code %" PRIu32 " and enhanced %.15s contradict: begin both with the same digit",
+			code, enhanced);
 	if (delay > 600000)
-		return err_set(err, -EINVAL, "delay of %lld s: say 600 s at most", (long long)delay / 1000);
-	if (delay < 0 || seconds < 0 || count < 0 || count > UINT32_MAX)
-		return err_set(err, -EINVAL, "delay, time and count must not be negative");
+		return err_set(err, -EINVAL, "delay of %" PRIu32 " s: say 600 s at most", delay / 1000);
 	if (text_of(value, "domain")[0] && at != SMTP_PHASE_RCPT)
 		return err_set(err, -EINVAL,
 			"a recipient's domain is known in phase rcpt alone: leave phase or domain out");
@@ -342,16 +325,16 @@ int explain_read_injection(const json_t *value, const struct provider_set *provi
 		.kind = code >= 500 ? PROVIDER_BOUNCE : PROVIDER_DEFER,
 		.phase = (enum smtp_phase)at,
 		.action = (enum provider_action)act,
-		.code = (unsigned)code,
+		.code = code,
 		.weight = 1,
 		.wording = "current",
 		.source = "inject",
 		.seen = "",
 		.file = "inject",
 	};
-	injection->delay_ms = (uint32_t)delay;
-	injection->until_ms = seconds ? now_ms + (uint64_t)seconds * 1000 : 0;
-	injection->count = (uint32_t)count;
+	injection->delay_ms = delay;
+	injection->until_ms = seconds ? now_ms + seconds * UINT64_C(1000) : 0;
+	injection->count = count;
 	return 0;
 }
 
@@ -361,12 +344,12 @@ json_t *explain_injections(const struct injections *injections, uint64_t now_ms)
 	struct injection injection;
 	uint32_t used;
 	for (size_t i = 0; injections_at(injections, i, &injection, &used); i++) {
-		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:i}", "domain",
+		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:I,s:I,s:I}", "domain",
 			injection.domain, "provider", injection.provider, "source", injection.source, "phase",
 			provider_phase_name(injection.phase), "action", actions[injection.reply.action],
-			"code", (int)injection.reply.code, "enhanced", injection.enhanced, "text",
-			injection.text, "delay_ms", (int)injection.delay_ms, "used", (int)used, "count",
-			(int)injection.count);
+			"code", (json_int_t)injection.reply.code, "enhanced", injection.enhanced, "text",
+			injection.text, "delay_ms", (json_int_t)injection.delay_ms, "used", (json_int_t)used,
+			"count", (json_int_t)injection.count);
 		if (injection.until_ms)
 			json_object_set_new(one, "seconds_left",
 				json_number(injection.until_ms > now_ms

@@ -38,7 +38,6 @@ struct resolver {
 	struct lookup_bucket buckets[LOOKUP_BUCKETS]; /* those that a question can join */
 	uint64_t key;
 	uint32_t pending; /* lookups with something under way */
-	struct resolver_counts counts;
 };
 
 const struct resolver_setup resolver_defaults = {
@@ -49,6 +48,12 @@ const struct resolver_setup resolver_defaults = {
 	.ttl_min_s = 10,
 	.ttl_max_s = 86400,
 };
+
+static void count(struct resolver *resolver, enum stats_counter counter)
+{
+	if (resolver->setup.block)
+		stats_add(resolver->setup.block, counter, 1);
+}
 
 static struct lookup_bucket *bucket_of(struct resolver *resolver, const struct resolver_lookup *lookup)
 {
@@ -100,20 +105,10 @@ static void resolver_tick(evutil_socket_t fd, short what, void *arg)
 	/* All have the same time, so that the first is the next to run out of it. */
 	while ((lookup = TAILQ_FIRST(running)) && now - lookup->started_ms >= resolver->setup.timeout_ms) {
 		resolver_lookup_give_up(lookup);
-		lookup->timed_out = true;
+		count(resolver, STATS_DNS_TIMED_OUT);
 		lookup_finish(resolver, lookup);
 	}
 	dns_channel_expire(resolver->channel);
-}
-
-static void lookup_count(struct resolver *resolver, const struct resolver_lookup *lookup)
-{
-	if (lookup->timed_out)
-		resolver->counts.timed_out++;
-	else if (lookup->refused)
-		resolver->counts.refused++;
-	else if (lookup->answer.status == MX_UNKNOWN)
-		resolver->counts.failed++;
 }
 
 static uint64_t lookup_ttl_ms(const struct resolver *resolver, const struct resolver_lookup *lookup)
@@ -147,7 +142,6 @@ static void lookup_answer(struct resolver *resolver, struct resolver_lookup *loo
 		.keep = !lookup->refused && !lookup->cut,
 	};
 	struct resolver_entry *entry = resolver_cache_put(resolver->cache, &put);
-	lookup_count(resolver, lookup);
 	LIST_REMOVE(lookup, bucket);
 	struct resolver_question *question;
 	while ((question = LIST_FIRST(&lookup->questions))) {
@@ -235,7 +229,8 @@ struct resolver_entry *resolver_cached(struct resolver *resolver, struct span do
 	resolver_cache_lower(domain, name);
 	struct resolver_entry *entry =
 		resolver_cache_find(resolver->cache, (struct span){name, domain.len}, clock_ms());
-	resolver->counts.cached += entry != NULL;
+	if (entry)
+		count(resolver, STATS_DNS_CACHED);
 	return entry;
 }
 
@@ -262,12 +257,13 @@ static void lookup_start(struct resolver *resolver, struct resolver_lookup *look
 	}
 	if (resolver->pending >= resolver->setup.pending_max) {
 		lookup->refused = true;
+		count(resolver, STATS_DNS_REFUSED);
 		lookup_finish(resolver, lookup);
 		return;
 	}
 	if (resolver->pending++ == 0)
 		event_add(resolver->tick, &tick_interval);
-	resolver->counts.lookups++;
+	count(resolver, STATS_DNS_LOOKUPS);
 	resolver_lookup_begin(lookup, resolver->channel, lookup_idle, resolver);
 }
 
@@ -302,12 +298,7 @@ void resolver_forget(struct resolver_question *question)
 }
 
 struct resolver_entry *resolver_by_address(
-	struct resolver *resolver, const struct sockaddr_storage *address, struct span *host)
+	struct resolver *resolver, const struct in6_addr *address, struct span *host)
 {
 	return resolver_cache_by_address(resolver->cache, address, host);
-}
-
-void resolver_counts(const struct resolver *resolver, struct resolver_counts *counts)
-{
-	*counts = resolver->counts;
 }

@@ -1,6 +1,5 @@
 #include "resolver_cache.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -22,7 +21,7 @@ struct cached {
 struct home {
 	LIST_ENTRY(home) bucket;
 	TAILQ_ENTRY(home) age;
-	struct in6_addr address; /* IPv4 as v4-mapped */
+	struct in6_addr address;
 	uint8_t domain_len, host_len;
 	char text[]; /* the domain, the host */
 };
@@ -139,18 +138,6 @@ struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, struct 
 	return cached && now_ms < cached->expires_ms ? &cached->entry : NULL;
 }
 
-/* False for what is no address of the internet. */
-static bool home_address(const struct sockaddr_storage *from, struct in6_addr *address)
-{
-	if (from->ss_family == AF_INET6) {
-		*address = ((const struct sockaddr_in6 *)from)->sin6_addr;
-		return true;
-	}
-	*address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-	memcpy(address->s6_addr + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
-	return from->ss_family == AF_INET;
-}
-
 static struct home_bucket *home_bucket(const struct resolver_cache *cache, const struct in6_addr *address)
 {
 	struct span bytes = {(const char *)address, sizeof(*address)};
@@ -177,13 +164,10 @@ static struct span home_host(const struct home *home)
 }
 
 /* Notes where an address belongs; without memory for it, it stays where it was. */
-static void home_put(struct resolver_cache *cache, const struct sockaddr_storage *from, struct span domain,
-	struct span host)
+static void home_put(
+	struct resolver_cache *cache, const struct in6_addr *address, struct span domain, struct span host)
 {
-	struct in6_addr address;
-	if (!home_address(from, &address))
-		return;
-	struct home *home = home_find(cache, &address);
+	struct home *home = home_find(cache, address);
 	if (home && span_equal(home_domain(home), domain) && span_equal(home_host(home), host)) {
 		TAILQ_REMOVE(&cache->in_use, home, age);
 		TAILQ_INSERT_TAIL(&cache->in_use, home, age);
@@ -196,12 +180,12 @@ static void home_put(struct resolver_cache *cache, const struct sockaddr_storage
 		home_retire(cache, home);
 	else if (cache->homes == cache->homes_max)
 		home_retire(cache, TAILQ_FIRST(&cache->in_use));
-	fresh->address = address;
+	fresh->address = *address;
 	fresh->domain_len = (uint8_t)domain.len;
 	fresh->host_len = (uint8_t)host.len;
 	memcpy(fresh->text, domain.data, domain.len);
 	memcpy(fresh->text + domain.len, host.data, host.len);
-	LIST_INSERT_HEAD(home_bucket(cache, &address), fresh, bucket);
+	LIST_INSERT_HEAD(home_bucket(cache, address), fresh, bucket);
 	TAILQ_INSERT_TAIL(&cache->in_use, fresh, age);
 	cache->homes++;
 }
@@ -209,13 +193,13 @@ static void home_put(struct resolver_cache *cache, const struct sockaddr_storage
 /* A copy of what is to be kept, in one block, in no table yet. */
 static struct cached *cached_new(const struct resolver_cache_put *put)
 {
-	size_t addresses_size = put->address_count * sizeof(struct sockaddr_storage);
+	size_t addresses_size = put->address_count * sizeof(struct in6_addr);
 	size_t hosts_size = put->answer.host_count * sizeof(struct mx_host);
 	size_t bytes = sizeof(struct cached) + addresses_size + hosts_size;
 	struct cached *cached = malloc(bytes);
 	if (!cached)
 		return NULL;
-	struct sockaddr_storage *addresses = (struct sockaddr_storage *)(cached + 1);
+	struct in6_addr *addresses = (struct in6_addr *)(cached + 1);
 	*cached = (struct cached){
 		.entry.answer = put->answer,
 		.expires_ms = put->expires_ms,
@@ -261,10 +245,9 @@ struct resolver_entry *resolver_cache_put(struct resolver_cache *cache, const st
 }
 
 struct resolver_entry *resolver_cache_by_address(
-	struct resolver_cache *cache, const struct sockaddr_storage *address, struct span *host)
+	struct resolver_cache *cache, const struct in6_addr *address, struct span *host)
 {
-	struct in6_addr wanted;
-	struct home *home = home_address(address, &wanted) ? home_find(cache, &wanted) : NULL;
+	struct home *home = home_find(cache, address);
 	struct cached *cached = home ? cached_find(cache, home_domain(home)) : NULL;
 	if (!cached || cached->entry.answer.status != MX_FOUND)
 		return NULL;

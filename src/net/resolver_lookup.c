@@ -1,11 +1,10 @@
 #include "resolver_lookup.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dns_answer.h"
+#include "mapped.h"
 
 struct resolver_lookup *resolver_lookup_new(struct span domain)
 {
@@ -50,12 +49,11 @@ static bool address_add(struct resolver_lookup *lookup, size_t host, int family,
 		return false;
 	}
 	struct resolver_cache_address *to = &lookup->addresses[lookup->address_count++];
-	*to = (struct resolver_cache_address){.host = (uint8_t)host};
-	to->address.ss_family = (sa_family_t)family;
+	to->host = (uint8_t)host;
 	if (family == AF_INET)
-		memcpy(&((struct sockaddr_in *)&to->address)->sin_addr, bytes, 4);
+		to->address = mapped_v4(bytes);
 	else
-		memcpy(&((struct sockaddr_in6 *)&to->address)->sin6_addr, bytes, 16);
+		memcpy(&to->address, bytes, sizeof(to->address));
 	return true;
 }
 

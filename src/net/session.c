@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "mapped.h"
 #include "resolver.h"
 
 const struct session_limits session_limits = {
@@ -49,13 +50,17 @@ static void session_close(struct session *session)
 	free(session);
 }
 
-/* Waits for `what` from here on. */
+/*
+ * Waits for `what` from here on. Where the kernel watches nothing more, or there is no memory for it, the time is over
+ * at once: nobody would ever hear of the client again.
+ */
 static void session_wait(struct session *session, short what, const struct timeval *timeout)
 {
 	evutil_socket_t fd = event_get_fd(&session->event);
 	event_del(&session->event);
 	event_assign(&session->event, session->shared->base, fd, what | EV_PERSIST, session_ready, session);
-	event_add(&session->event, timeout);
+	if (event_add(&session->event, timeout) < 0)
+		event_active(&session->event, EV_TIMEOUT, 0);
 }
 
 /* A copy of bytes, NULL for none. False when out of memory. */
@@ -330,7 +335,7 @@ static void session_time_out(struct session *session, const char *what)
 		return;
 	}
 	struct smtp_out out = {session->shared->out_buffer, 0, SESSION_OUT_BUFFER};
-	smtp_abort(&session->smtp, "4.4.2", what, &out);
+	smtp_abort("4.4.2", what, &out);
 	if (session_flush(session, &out) == FLUSHED)
 		session_finish(session, true);
 	else
@@ -512,21 +517,21 @@ static void session_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* IPv4 as v4-mapped, so that one form serves both. */
-static struct in6_addr address_mapped(const struct sockaddr_storage *address)
+/* The peer's or the destination's, which is all zero where it is unknown. */
+static struct in6_addr address_of(const struct sockaddr_storage *address)
 {
-	if (address->ss_family == AF_INET6)
-		return ((const struct sockaddr_in6 *)address)->sin6_addr;
-	struct in6_addr mapped = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
 	if (address->ss_family == AF_INET)
-		memcpy(&mapped.s6_addr[12], &((const struct sockaddr_in *)address)->sin_addr, 4);
-	return mapped;
+		return mapped_v4(&((const struct sockaddr_in *)address)->sin_addr);
+	return ((const struct sockaddr_in6 *)address)->sin6_addr;
 }
 
 int session_open(struct session_shared *shared, int fd, const struct session_peer *peer)
 {
 	struct session *session = calloc(1, sizeof(*session));
-	if (!session) {
+	if (session)
+		event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
+	if (!session || event_add(&session->event, shared->idle) < 0) {
+		free(session);
 		close(fd);
 		return -ENOMEM;
 	}
@@ -534,15 +539,13 @@ int session_open(struct session_shared *shared, int fd, const struct session_pee
 	session->policy = (struct policy_session){
 		.policy = policy_ref(shared->policy),
 		.state = shared->state,
-		.source = address_mapped(&peer->source),
-		.destination = address_mapped(&peer->destination),
+		.source = address_of(&peer->source),
+		.destination = address_of(&peer->destination),
 		.diverted = peer->result == ORIGDST_DIVERTED,
 	};
 	session_count_opened(session, peer->result);
 	LIST_INSERT_HEAD(&shared->sessions, session, link);
 	smtp_init(&session->smtp, &session->policy.policy->profile);
-	event_assign(&session->event, shared->base, fd, EV_READ | EV_PERSIST, session_ready, session);
-	event_add(&session->event, shared->idle);
 
 	/* A client that talked before the banner is told so by the engine, which sees its bytes first. */
 	ssize_t early = stream_receive(session, shared->read_buffer, SESSION_READ_COMMAND);
@@ -580,11 +583,12 @@ void session_shared_done(struct session_shared *shared)
 	while ((session = LIST_FIRST(&shared->sessions))) {
 		if (session->state == SESSION_TALKING) {
 			struct smtp_out out = {shared->out_buffer, 0, SESSION_OUT_BUFFER};
-			smtp_abort(&session->smtp, "4.3.2", "Service shutting down", &out);
+			smtp_abort("4.3.2", "Service shutting down", &out);
 			stream_send(session, out.data, out.len, false);
 		}
 		session_close(session);
 	}
+	session_transactions_free(shared);
 	policy_unref(shared->policy);
 	free(shared->read_buffer);
 	free(shared->out_buffer);

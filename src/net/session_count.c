@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "mapped.h"
 #include "resolver.h"
 #include "session_internal.h"
 
@@ -33,18 +34,12 @@ uint32_t session_domain_row(struct session *session, struct span domain)
 	return stats_row(session->shared->block, STATS_DOMAINS, (struct span){lower, domain.len});
 }
 
-static uint32_t address_row(
-	struct stats_block *block, enum stats_table_id table, const struct in6_addr *address)
-{
-	size_t skip = IN6_IS_ADDR_V4MAPPED(address) ? 12 : 0;
-	return stats_row(block, table, (struct span){(const char *)address + skip, 16 - skip});
-}
-
 void session_count_opened(struct session *session, enum origdst_result result)
 {
 	struct stats_block *block = session->shared->block;
-	session->destination = address_row(block, STATS_DESTINATIONS, &session->policy.destination);
-	session->source = address_row(block, STATS_SOURCES, &session->policy.source);
+	session->destination =
+		stats_row(block, STATS_DESTINATIONS, mapped_bytes(&session->policy.destination));
+	session->source = stats_row(block, STATS_SOURCES, mapped_bytes(&session->policy.source));
 	stats_add(block, STATS_CONNECTIONS, 1);
 	stats_row_add(block, STATS_DESTINATIONS, session->destination, STATS_ROW_CONNECTIONS, 1);
 	stats_row_add(block, STATS_SOURCES, session->source, STATS_ROW_CONNECTIONS, 1);
@@ -59,7 +54,15 @@ struct session_transaction *session_transaction_begin(struct session *session)
 	struct session_transaction *transaction = session->transaction;
 	if (transaction)
 		return transaction;
-	transaction = calloc(1, sizeof(*transaction));
+	struct session_shared *shared = session->shared;
+	transaction = shared->spare;
+	if (transaction) {
+		shared->spare = transaction->next;
+		shared->spare_count--;
+		*transaction = (struct session_transaction){0};
+	} else {
+		transaction = calloc(1, sizeof(*transaction));
+	}
 	if (!transaction)
 		return NULL;
 	transaction->recipients = transaction->recipients_inline;
@@ -79,9 +82,25 @@ void session_transaction_end(struct session *session)
 	if (transaction->recipients != transaction->recipients_inline)
 		free(transaction->recipients);
 	free(transaction->asked);
-	free(transaction);
 	session->transaction = NULL;
 	session->policy.transaction = NULL;
+	struct session_shared *shared = session->shared;
+	if (shared->spare_count == SPARES_MAX) {
+		free(transaction);
+		return;
+	}
+	transaction->next = shared->spare;
+	shared->spare = transaction;
+	shared->spare_count++;
+}
+
+void session_transactions_free(struct session_shared *shared)
+{
+	struct session_transaction *transaction;
+	while ((transaction = shared->spare)) {
+		shared->spare = transaction->next;
+		free(transaction);
+	}
 }
 
 bool session_keep_recipient(struct session *session, struct session_recipient recipient)

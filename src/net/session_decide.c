@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,11 +82,8 @@ static void fill_dialled(struct session *session)
 	struct policy_session *policy = &session->policy;
 	if (!shared->resolver || !policy->diverted || !policy->policy->providers)
 		return;
-	struct sockaddr_storage address = {0};
-	const struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = policy->destination};
-	memcpy(&address, &six, sizeof(six));
 	struct span name;
-	struct resolver_entry *entry = resolver_by_address(shared->resolver, &address, &name);
+	struct resolver_entry *entry = resolver_by_address(shared->resolver, &policy->destination, &name);
 	if (!entry)
 		return;
 	/* The entry may go; what is remembered of it stays. Without memory for its name the host has its own. */
@@ -102,6 +98,11 @@ static bool find_verdict(struct session *session, struct policy_verdict *verdict
 {
 	struct session_shared *shared = session->shared;
 	const struct smtp *smtp = &session->smtp;
+	/* The engine refuses: neither DNS nor chance is to be asked. */
+	if (smtp_recipients_full(smtp)) {
+		*verdict = (struct policy_verdict){0};
+		return true;
+	}
 	/* Who accepts everything needs neither, unless something is injected. */
 	bool timed = session->policy.policy->providers || injections_any(session->policy.state->injections);
 	uint64_t now_ms = timed ? clock_ms() : 0;
@@ -140,7 +141,8 @@ static void answer_recipient(
 {
 	const struct smtp_reply *reply = verdict->reply;
 	struct session_recipient recipient = recipient_of(session, verdict);
-	if ((!reply || reply->code < 300) && !session_keep_recipient(session, recipient))
+	if ((!reply || reply->code < 300) && !smtp_recipients_full(&session->smtp) &&
+		!session_keep_recipient(session, recipient))
 		reply = &no_memory;
 	unsigned code = smtp_decide(&session->smtp, reply, out);
 	if (code >= 400)

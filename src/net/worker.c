@@ -10,11 +10,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "session.h"
 
 /* Accepted per wake-up of a listener, so that a flood of connections does not starve the sessions. */
-#define ACCEPTS_MAX 64
+#define ACCEPTS_MAX  64
+#define LOG_AGAIN_MS 60000
 
 struct worker {
 	unsigned index;
@@ -33,7 +35,7 @@ struct worker {
 	_Atomic(const struct policy *) new_policy;
 	atomic_bool stopping, resetting;
 	pthread_t thread;
-	time_t backoff_logged;
+	uint64_t quiet_until_ms; /* of accept(): until then no further line is logged */
 };
 
 static const struct timeval warm_interval = {10, 0};
@@ -49,11 +51,10 @@ static void worker_back_off(struct worker *worker, int code)
 	for (size_t i = 0; i < worker->listener_count; i++)
 		event_del(worker->accepting[i]);
 	event_add(worker->resume, &backoff);
-	struct timeval tv;
-	event_base_gettimeofday_cached(worker->shared.base, &tv);
-	if (tv.tv_sec - worker->backoff_logged < 60)
+	uint64_t now_ms = clock_ms();
+	if (worker->quiet_until_ms > now_ms)
 		return;
-	worker->backoff_logged = tv.tv_sec;
+	worker->quiet_until_ms = now_ms + LOG_AGAIN_MS;
 	log_warning("accept-paused worker=%u reason=\"%s\" remedy=\"raise the limit of open files "
 		    "(LimitNOFILE=, ulimit -n), or listen.processes\"",
 		worker->index, strerror(code));
@@ -64,8 +65,12 @@ static void worker_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	struct worker *worker = arg;
+	bool all = true;
 	for (size_t i = 0; i < worker->listener_count; i++)
-		event_add(worker->accepting[i], NULL);
+		all &= event_add(worker->accepting[i], NULL) == 0;
+	/* One that the kernel does not watch for now must not stay deaf. */
+	if (!all)
+		event_add(worker->resume, &backoff);
 }
 
 /*
@@ -177,8 +182,9 @@ static void worker_free(struct worker *worker)
 	for (size_t i = 0; worker->accepting && i < worker->listener_count; i++) {
 		if (!worker->accepting[i])
 			continue;
-		close(event_get_fd(worker->accepting[i]));
+		int listener = event_get_fd(worker->accepting[i]);
 		event_free(worker->accepting[i]);
+		close(listener);
 	}
 	free(worker->accepting);
 	if (worker->warm)
@@ -199,63 +205,63 @@ static void worker_free(struct worker *worker)
 	free(worker);
 }
 
-/* Everything but the thread. Listeners that no event owns yet are closed on failure. */
-static int worker_init(struct worker *worker, const struct worker_setup *setup, struct err *err)
+/* Everything but the thread. *owned: the listeners that an event closes. */
+static int worker_init(
+	struct worker *worker, const struct worker_setup *setup, size_t *owned, struct err *err)
 {
-	size_t owned = 0;
 	struct event_base *base = event_base_new();
 	worker->shared.base = base;
 	worker->accepting = calloc(setup->listener_count, sizeof(struct event *));
+	worker->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!base || !worker->accepting || worker->poke < 0)
-		goto fail;
+		goto starved;
 	worker->listener_count = setup->listener_count;
 	if (setup->resolve) {
 		struct resolver_setup resolver = resolver_defaults;
 		resolver.base = base;
 		resolver.servers = setup->dns_servers;
+		resolver.block = setup->block;
 		worker->resolver = resolver_new(&resolver, err);
 		if (!worker->resolver)
-			goto fail;
+			return -EINVAL;
 	}
 	if (session_shared_init(&worker->shared, base, setup->block, setup->policy, setup->state,
 		    worker->resolver, err) < 0) {
 		worker->shared.read_buffer = NULL;
-		goto fail;
+		return -ENOMEM;
 	}
-	for (; owned < setup->listener_count; owned++) {
-		struct event *event =
-			event_new(base, setup->listeners[owned], EV_READ | EV_PERSIST, worker_accept, worker);
-		if (!event)
-			goto fail;
-		worker->accepting[owned] = event;
-		if (event_add(event, NULL) < 0) {
-			owned++;
-			goto fail;
-		}
+	for (; *owned < setup->listener_count; ++*owned) {
+		worker->accepting[*owned] = event_new(
+			base, setup->listeners[*owned], EV_READ | EV_PERSIST, worker_accept, worker);
+		if (!worker->accepting[*owned])
+			goto starved;
 	}
+	for (size_t i = 0; i < *owned; i++)
+		if (event_add(worker->accepting[i], NULL) < 0)
+			goto starved;
 	if (setup->warm && worker->resolver) {
 		worker->warm = event_new(base, -1, EV_PERSIST, worker_warm, worker);
 		if (!worker->warm || event_add(worker->warm, &warm_interval) < 0)
-			goto fail;
+			goto starved;
 		event_active(worker->warm, EV_TIMEOUT, 0);
 	}
 	worker->resume = evtimer_new(base, worker_resume, worker);
 	worker->poked = event_new(base, worker->poke, EV_READ | EV_PERSIST, worker_poked, worker);
 	if (worker->resume && worker->poked && event_add(worker->poked, NULL) == 0)
 		return 0;
-fail:
-	for (; owned < setup->listener_count; owned++)
-		close(setup->listeners[owned]);
+starved:
 	return err_set(err, -ENOMEM, "worker %u: out of memory or descriptors", setup->index);
 }
 
 struct worker *worker_start(const struct worker_setup *setup, struct err *err)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
+	size_t owned = 0;
 	if (!worker) {
 		err_set(err, -ENOMEM, "worker %u: out of memory", setup->index);
-		return NULL;
+		goto fail;
 	}
+	worker->poke = -1;
 	worker->index = setup->index;
 	worker->finders = setup->finders;
 	worker->connections_max = setup->connections_max;
@@ -263,8 +269,7 @@ struct worker *worker_start(const struct worker_setup *setup, struct err *err)
 		worker->stats = *setup->stats;
 		worker->processes = setup->processes;
 	}
-	worker->poke = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (worker_init(worker, setup, err) < 0)
+	if (worker_init(worker, setup, &owned, err) < 0)
 		goto fail;
 	stats_block_begin(setup->block);
 
@@ -278,7 +283,10 @@ struct worker *worker_start(const struct worker_setup *setup, struct err *err)
 		return worker;
 	err_set(err, -code, "worker %u: no thread: %s", setup->index, strerror(code));
 fail:
-	worker_free(worker);
+	for (; owned < setup->listener_count; owned++)
+		close(setup->listeners[owned]);
+	if (worker)
+		worker_free(worker);
 	return NULL;
 }
 

@@ -111,13 +111,12 @@ static void untested_note(struct proof *proof, const struct netspaces *behind)
 	if (behind->count == 0)
 		UNTESTED(proof, "forwarded: no container or other network namespace sends through this host");
 	if (behind->own_way > 0)
-		UNTESTED(proof,
-			"%zu other network namespaces have a way out that does not lead through this one",
+		UNTESTED(proof, "other network namespaces whose way out does not lead through this one: %zu",
 			behind->own_way);
 	if (behind->left_out > 0)
-		UNTESTED(proof, "forwarded: %zu further network namespaces", behind->left_out);
+		UNTESTED(proof, "forwarded: further network namespaces: %zu", behind->left_out);
 	if (plan->down > 0)
-		UNTESTED(proof, "%zu devices that are down", plan->down);
+		UNTESTED(proof, "devices that are down: %zu", plan->down);
 	UNTESTED(proof, "AF_XDP, tc redirection, what a program wraps itself: that goes past every rule, so "
 			"nothing is promised");
 	if (plan->left_out > 0)

@@ -61,9 +61,10 @@ static int read_named(struct bundle *bundle, enum bundle_role role, const char *
 		snprintf(path, sizeof(path), "%s/%s", dirname(directory), named);
 	/* Asked first: what conf_file_read() advises is about -c. */
 	if (access(path, R_OK) < 0)
-		return err_set(err, -EINVAL,
-			"%s: %s names %s: %s; name a file that there is, or leave it out", conf_file, key,
-			path, strerror(errno));
+		return err_set(err, -EINVAL, "%s: %s names %s: %s; %s", conf_file, key, path, strerror(errno),
+			errno == EACCES
+				? "make it and its directory readable for the user that mxmirage runs as"
+				: "name a file that there is, or leave it out");
 	return read_role(bundle, role, path, err);
 }
 

@@ -2,9 +2,11 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf_file.h"
@@ -37,7 +39,12 @@ static enum exit_code explain(CURLcode code, long os_error, const char *socket)
 		return EXIT_CODE_TIMED_OUT;
 	}
 	if (os_error == EACCES || os_error == EPERM) {
-		fprintf(stderr, "mxmirage: %s: permission denied: run this as root\n", socket);
+		struct stat st;
+		/* Root's own, of a daemon that was run by hand, is for root. */
+		const struct group *group =
+			stat(socket, &st) == 0 && st.st_uid != 0 ? getgrgid(st.st_gid) : NULL;
+		fprintf(stderr, "mxmirage: %s: permission denied: run this as root%s%s\n", socket,
+			group ? ", or as a member of the group " : "", group ? group->gr_name : "");
 		return EXIT_CODE_PRIVILEGE;
 	}
 	fprintf(stderr,

@@ -71,6 +71,7 @@ enum long_option {
 	LONG_FOR,
 	LONG_DELAY,
 	LONG_ACTION,
+	LONG_END,
 	LONG_CONNECTIONS,
 	LONG_SYSCTL,
 };
@@ -110,6 +111,8 @@ static const struct {
 		"answer so much later"},
 	{OPTION_INJECT, {"action", required_argument, NULL, LONG_ACTION}, "--action ACTION",
 		"reply (default), reply_close, close, reset, hang"},
+	{OPTION_INJECT, {"end", required_argument, NULL, LONG_END}, "--end N",
+		"take back the one with this number in the list"},
 	{OPTION_CLASSES, {"classes", required_argument, NULL, LONG_CLASSES}, "--classes FILE",
 		"judge this file of bounce classes, too ([rules] Class = [patterns])"},
 	{OPTION_RESPONSES, {"responses", required_argument, NULL, LONG_RESPONSES}, "--responses FILE",
@@ -137,6 +140,7 @@ static const struct {
 	{LONG_FOR, offsetof(struct options, duration)},
 	{LONG_DELAY, offsetof(struct options, delay)},
 	{LONG_ACTION, offsetof(struct options, action)},
+	{LONG_END, offsetof(struct options, end)},
 	{LONG_CLASSES, offsetof(struct options, classes_file)},
 	{LONG_RESPONSES, offsetof(struct options, responses_file)},
 };

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -104,6 +105,21 @@ static void counts_print(const struct guard_counts *counts)
 				counts->counters[i].packets, counts->counters[i].bytes);
 }
 
+/* Devices that came while nobody followed them. */
+static int bare_devices(
+	struct guard *guard, const struct guard_state *state, char first[IFNAMSIZ], struct err *err)
+{
+	struct conf conf = {.divert = {.port_count = 0}};
+	unsigned tables =
+		(state->armed ? 1u << RULESET_EGRESS : 0) | (state->walled ? 1u << RULESET_WALL_EGRESS : 0);
+	if (tables == 0)
+		return 0;
+	struct ruleset *rules = links_ruleset_now(&conf, tables, err);
+	int code = rules ? guard_bare(guard, rules, first, err) : -ENOMEM;
+	ruleset_free(rules);
+	return code;
+}
+
 static enum exit_code status(struct guard *guard, const struct options *options)
 {
 	struct guard_state state;
@@ -113,17 +129,22 @@ static enum exit_code status(struct guard *guard, const struct options *options)
 	struct err changed = err, *change = code > 0 ? &changed : NULL;
 	if (code >= 0 && (state.armed || state.walled))
 		code = guard_counts(guard, state.armed ? RULESET_OWNED : RULESET_STATIC, &counts, &err);
-	if (code < 0)
-		return fail(code, &err);
+	char bare[IFNAMSIZ];
+	int bare_count = code >= 0 ? bare_devices(guard, &state, bare, &err) : code;
+	if (bare_count < 0)
+		return fail(bare_count, &err);
 	if (options->json) {
-		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:s?,s:o}", "armed", state.armed, "owner",
-			state.owner, "persist", state.persist, "static", state.walled, "changed",
-			change ? change->text : NULL, "firewall", counts_json(&counts));
+		json_t *all = json_pack("{s:b,s:b,s:b,s:b,s:b,s:s?,s:i,s:o}", "blocked",
+			state.armed || state.walled, "armed", state.armed, "owner", state.owner, "persist",
+			state.persist, "static", state.walled, "changed", change ? change->text : NULL,
+			"devices_unguarded", bare_count, "firewall", counts_json(&counts));
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		printf("\n");
 		json_decref(all);
 	} else {
 		guard_text_state(stdout, &state, change);
+		if (bare_count > 0)
+			guard_text_bare(stdout, bare_count, bare);
 		if (state.armed || state.walled)
 			counts_print(&counts);
 	}

@@ -99,7 +99,10 @@ static void print(const json_t *answer)
 		if (delay)
 			printf(delay % 1000 ? ", after %lld ms" : ", after %lld s",
 				delay % 1000 ? delay : delay / 1000);
-		printf(count ? "; used %lld of %lld" : "; used %lld times", used, count);
+		if (count)
+			printf("; used %lld of %lld", used, count);
+		else
+			printf("; used %s", text_times((uint64_t)used).chars);
 		const json_t *left = json_object_get(one, "seconds_left");
 		if ((count && used >= count) || (left && json_integer_value(left) == 0))
 			printf("; over");
@@ -113,7 +116,7 @@ enum exit_code command_inject(const struct command *command, const struct option
 {
 	(void)command;
 	json_t *answer, *body = json_object();
-	bool set = options->argc > 0 || options->delay || options->action;
+	bool set = options->argc > 0 || options->delay || options->action || options->end;
 	bool narrowed = options->domain || options->provider || options->source || options->phase ||
 			options->count || options->duration;
 	bool good =
@@ -124,7 +127,12 @@ enum exit_code command_inject(const struct command *command, const struct option
 		fprintf(stderr,
 			"mxmirage: inject: the reply's CODE is missing, as in `mxmirage inject --domain "
 			"gmail.com --count 3 421 4.7.28 Slow down`; only --delay and --action do without\n");
-	if (!good || (narrowed && !set) ||
+	bool alone =
+		!options->end || (!narrowed && options->argc == 0 && !options->delay && !options->action);
+	if (!alone)
+		fprintf(stderr, "mxmirage: inject: --end stands alone: say `mxmirage inject --end %s`\n",
+			options->end);
+	if (!good || !alone || (narrowed && !set) || !put_number(body, "end", "--end", options->end) ||
 		!put_number(body, "code", "the code", options->argc > 0 ? options->argv[0] : NULL) ||
 		!put_number(body, "count", "--count", options->count) ||
 		!put_time(body, "seconds", "--for", options->duration, 1000) ||

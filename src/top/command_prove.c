@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "columns.h"
 #include "command.h"
@@ -21,6 +22,8 @@ enum exit_code command_prove(const struct command *command, const struct options
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_CODE_CONFIGURATION;
 	}
+	/* So that status, and the log, name the canaries' sender for what it is. */
+	prctl(PR_SET_NAME, "mxmirage prove");
 	privilege_raise_files();
 	struct proof proof;
 	int code = proof_run(&proof, conf, &err);

@@ -40,7 +40,14 @@ static const struct {
 		"replies for a limit that a sender passed: `mxmirage explain` lists them, `reset` forgives"},
 	{"recipients", "mx_mismatch", "not served",
 		"recipients refused: no MX of theirs is where the connection went (answer.mx_mismatch)"},
-	{"dns", "failed", "no DNS", "questions without an answer: provider default spoke"},
+	{"dns", "failed", "no DNS",
+		"questions without an answer: provider default spoke, but for domains that a profile names"},
+	{"dns", "refused", "no DNS",
+		"questions not asked: too many were under way (dns.servers: nearer, faster)"},
+	{"tables", "senders_without_room", "unlimited",
+		"connections held against no limit: too many senders at the same time"},
+	{"tables", "tries_without_room", "not told apart",
+		"recipients tried beyond what is remembered: outcomes do not repeat; `reset` forgets all"},
 	{"connections", "timed_out", "timed out", "connections closed: their sender was silent for too long"},
 	{"connections", "accept_pauses", "held back",
 		"times that connections had to wait for descriptors: the log says how to raise the limit"},
@@ -53,19 +60,39 @@ static bool owned_by_systemd(const json_t *status)
 	return yes(status, "guard", "owner") && !yes(status, "guard", "static");
 }
 
-static const char *guard_words(const json_t *status)
+/* "port 25", "ports 25, 587": what is shut. */
+static void ports_words(const json_t *status, char *to, size_t size)
 {
+	const json_t *ports = json_object_get(json_object_get(status, "guard"), "ports");
+	size_t count = json_array_size(ports);
+	size_t used = (size_t)snprintf(to, size, count == 1 ? "port" : "ports");
+	for (size_t i = 0; i < count && used < size; i++)
+		used += (size_t)snprintf(to + used, size - used, "%s %lld", i ? "," : "",
+			(long long)json_integer_value(json_array_get(ports, i)));
+}
+
+static void guard_print(const json_t *status)
+{
+	char ports[160];
+	ports_words(status, ports, sizeof(ports));
+	printf("guard        ");
 	if (!yes(status, "guard", "diverting"))
-		return "plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)";
-	if (!yes(status, "guard", "armed"))
-		return yes(status, "guard", "static")
-			       ? "NOT DIVERTING; the static wall stands: port 25 is blocked"
-			       : "NOT ARMED: port 25 is open";
-	if (!yes(status, "guard", "owner"))
-		return "armed, but nobody owns the rules: root tools can remove them";
-	if (owned_by_systemd(status))
-		return "armed; systemd owns the rules: nobody can remove them, whether or not mxmirage lives";
-	return "armed; the rules are ours alone, and block port 25 when mxmirage is killed";
+		printf("plain sink: nothing is diverted and NOTHING IS GUARDED (--no-divert)\n");
+	else if (!yes(status, "guard", "armed") && yes(status, "guard", "static"))
+		printf("NOT DIVERTING; the static wall stands: %s blocked\n", ports);
+	else if (!yes(status, "guard", "armed"))
+		printf("NOT ARMED: %s open\n", ports);
+	else if (!yes(status, "guard", "owner"))
+		printf("armed, but nobody owns the rules: root tools can remove them\n");
+	else if (owned_by_systemd(status))
+		printf("armed; systemd owns the rules: nobody can remove them, whether or not mxmirage "
+		       "lives\n");
+	else
+		printf("armed; the rules are ours alone, and block %s when mxmirage is killed\n", ports);
+	if (yes(status, "guard", "armed"))
+		printf("             devices guarded: %s; to open %s%s `mxmirage guard disarm`\n",
+			text_number(number(status, "guard", "device_count")).chars, ports,
+			owned_by_systemd(status) ? ":" : " stop mxmirage, then");
 }
 
 static void print(const json_t *status)
@@ -75,15 +102,11 @@ static void print(const json_t *status)
 	printf("mxmirage %s, up %s, counting since %s, mode %s\n\n",
 		json_string_value(json_object_get(status, "version")), text_duration(uptime).chars,
 		text_time(since).chars, json_string_value(json_object_get(status, "mode")));
-	printf("guard        %s\n", guard_words(status));
-	if (yes(status, "guard", "armed"))
-		printf("             devices guarded: %s; to open port 25%s `mxmirage guard disarm`\n",
-			text_number(number(status, "guard", "device_count")).chars,
-			owned_by_systemd(status) ? ":" : " stop mxmirage, then");
+	guard_print(status);
 	uint64_t repairs = number(status, "guard", "repairs");
 	if (repairs > 0)
-		printf("             the rules were found changed and put right %s times: see the log\n",
-			text_number(repairs).chars);
+		printf("             the rules were found changed and put right %s: see the log\n",
+			text_times(repairs).chars);
 	const json_t *counters = json_object_get(status, "firewall");
 	for (size_t i = 0; i < sizeof(firewall) / sizeof(firewall[0]); i++) {
 		uint64_t packets = number(counters, firewall[i].key, "packets");
@@ -111,8 +134,8 @@ static void print(const json_t *status)
 	}
 	uint64_t starts = number(status, "responder", "starts");
 	if (starts > 1)
-		printf("\nThe responder was started %s times; what it had counted was kept.\n",
-			text_number(starts).chars);
+		printf("\nThe responder was started %s; what it had counted was kept.\n",
+			text_times(starts).chars);
 }
 
 enum exit_code command_status(const struct command *command, const struct options *options)

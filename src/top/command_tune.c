@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "columns.h"
@@ -52,6 +53,26 @@ static void print_json(const struct tune_row *rows, size_t count, const struct t
 	json_decref(all);
 }
 
+static const char *remedy(const char *path, int code)
+{
+	struct stat st;
+	switch (code) {
+	case -EEXIST:
+		/* That is also said of a directory. */
+		return stat(path, &st) == 0 && S_ISDIR(st.st_mode)
+			       ? ", and is a directory: name a file in it, such as 60-mxmirage.conf"
+			       : ": remove it first, or name another file";
+	case -ENOENT:
+	case -ENOTDIR:
+		return ": its directory is not there: make that first, or name a file in another";
+	case -EACCES:
+	case -EPERM:
+		return ": run this as root, or name a file in another directory";
+	default:
+		return "";
+	}
+}
+
 /* A new file: one that is there may hold what its owner wants to keep. */
 static enum exit_code write_file(
 	const char *path, const struct tune_row *rows, size_t count, const struct tune_need *need)
@@ -60,8 +81,7 @@ static enum exit_code write_file(
 	FILE *to = fd >= 0 ? fdopen(fd, "w") : NULL;
 	if (!to) {
 		int code = -errno;
-		fprintf(stderr, "mxmirage: %s: %s%s\n", path, strerror(errno),
-			errno == EEXIST ? ": remove it first, or name another file" : "");
+		fprintf(stderr, "mxmirage: %s: %s%s\n", path, strerror(-code), remedy(path, code));
 		if (fd >= 0)
 			close(fd);
 		return code == -EEXIST ? EXIT_CODE_USAGE : exit_code_of(code);

@@ -63,10 +63,12 @@ static int take_over(struct counts *counts, const struct stats_layout *want, str
 	int code = map(counts, err);
 	if (code < 0)
 		return code;
-	if (stats_attach(&counts->stats, counts->stats.memory, counts->size)) {
+	/* The lock says that nobody writes. */
+	if (stats_attach(&counts->stats, counts->stats.memory, counts->size) &&
+		stats_is_sound(&counts->stats)) {
 		const struct stats_layout *have = &counts->stats.layout;
 		if (memcmp(have->rows, want->rows, sizeof(have->rows)) == 0 && have->blocks >= want->blocks) {
-			/* The lock says that nobody writes: also not to blocks that get no worker now. */
+			/* Also those that get no worker now. */
 			for (uint32_t i = 0; i < have->blocks; i++)
 				stats_block_begin(stats_block(&counts->stats, i));
 			return 1;
@@ -74,7 +76,8 @@ static int take_over(struct counts *counts, const struct stats_layout *want, str
 	}
 	munmap(counts->stats.memory, counts->size);
 	counts->stats.memory = NULL;
-	log_warning("counts-begin-anew reason=\"the file is of another version, or listen.workers or the "
+	log_warning("counts-begin-anew reason=\"the file is damaged or of another version, or listen.workers "
+		    "or the "
 		    "tables' sizes have changed\"");
 	return 0;
 }
@@ -108,7 +111,7 @@ int counts_open(struct counts *counts, const struct conf *conf, struct err *err)
 		if (reserved != 0)
 			code = err_set(err, -reserved,
 				"counts %s: no room for %zu MiB: %s: make room, or "
-				"lower counts.domains, counts.destinations, counts.sources",
+				"lower listen.workers, counts.domains, counts.destinations, counts.sources",
 				file, counts->size >> 20, strerror(reserved));
 	}
 	if (code == 0)

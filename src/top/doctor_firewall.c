@@ -76,7 +76,7 @@ void doctor_nat(struct doctor *doctor)
 	}
 	if (doctor->survey.nat_count == 0)
 		doctor_say(doctor, DOCTOR_OK,
-			"no foreign rule rewrites a diverted port (%zu foreign tables read)",
+			"no foreign rule rewrites a diverted port (foreign tables read: %zu)",
 			doctor->survey.table_count);
 }
 
@@ -174,15 +174,19 @@ void doctor_devices(struct doctor *doctor)
 	for (int i = 0; i < count; i++) {
 		char device[IFNAMSIZ];
 		text_safe(found[i].device, device, sizeof(device));
+		const char *with = found[i].tcx ? "a BPF program at tc's hook" : "a tc hook";
+		bool tc = found[i].tc || found[i].tcx;
 		doctor_say(doctor, DOCTOR_WARN,
 			"device %s has %s%s%s: it can send packets past every rule (AF_XDP, redirection), "
 			"and no "
 			"guard sees them",
-			device, found[i].xdp ? "an XDP program" : "",
-			found[i].xdp && found[i].tc ? " and " : "", found[i].tc ? "a tc hook" : "");
+			device, found[i].xdp ? "an XDP program" : "", found[i].xdp && tc ? " and " : "",
+			tc ? with : "");
 		doctor_remedy(doctor, "`%s%s%s` shows it; fine where you know what it does",
-			found[i].xdp ? "ip -d link show dev " : "tc filter show dev ", device,
-			found[i].xdp ? "" : " ingress");
+			found[i].xdp   ? "ip -d link show dev "
+			: found[i].tcx ? "bpftool net show dev "
+				       : "tc filter show dev ",
+			device, found[i].xdp || found[i].tcx ? "" : " ingress");
 	}
 	if (count == 0)
 		doctor_say(doctor, DOCTOR_OK, "no device has an XDP program or a tc hook");

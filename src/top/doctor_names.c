@@ -103,7 +103,8 @@ void doctor_dns(struct doctor *doctor)
 	}
 	if (count == 0) {
 		doctor_say(doctor, DOCTOR_FAIL,
-			"no name server is configured: every answer will be provider default's");
+			"no name server is configured: provider default answers for all domains but those "
+			"that a profile names");
 		doctor_remedy(doctor, "a line `nameserver ADDRESS` in /etc/resolv.conf, or dns.servers in %s",
 			doctor->conf->file);
 		return;
@@ -125,7 +126,8 @@ void doctor_dns(struct doctor *doctor)
 		} else {
 			doctor_say(doctor, dead == count ? DOCTOR_FAIL : DOCTOR_WARN,
 				"name server %s does not answer: %s", address,
-				dead == count ? "every answer will be provider default's"
+				dead == count ? "provider default answers for all domains but those that a "
+						"profile names"
 					      : "each question may wait for it");
 			doctor_remedy(doctor, "mend it, or name another in %s",
 				doctor->conf->dns.servers && doctor->conf->dns.servers[0]

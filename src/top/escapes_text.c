@@ -1,7 +1,9 @@
 #include "escapes_text.h"
 
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "text.h"
@@ -35,6 +37,64 @@ static void sender_text(const json_t *row, char *to, size_t size)
 		snprintf(to + len, size - (size_t)len, ")");
 }
 
+/* A sender's attempts by one path and device are one line: a port scan, or `mxmirage prove`, fills no screen. */
+struct group {
+	const json_t *first;
+	char sender[160];
+	uint64_t packets;
+	size_t destinations;
+};
+
+static bool same(const json_t *a, const json_t *b, const char *key)
+{
+	return strcmp(words(a, key, ""), words(b, key, "")) == 0;
+}
+
+static int more_packets(const void *left, const void *right)
+{
+	const struct group *a = left, *b = right;
+	return (a->packets < b->packets) - (a->packets > b->packets);
+}
+
+static size_t group_all(const json_t *escapes, struct group *groups)
+{
+	size_t i, count = 0;
+	json_t *row;
+	json_array_foreach(escapes, i, row)
+	{
+		char sender[sizeof(groups->sender)];
+		size_t at = 0;
+		sender_text(row, sender, sizeof(sender));
+		while (at < count &&
+			!(same(groups[at].first, row, "path") && same(groups[at].first, row, "device") &&
+				strcmp(groups[at].sender, sender) == 0))
+			at++;
+		if (at == count) {
+			groups[count++] = (struct group){.first = row};
+			memcpy(groups[at].sender, sender, sizeof(sender));
+		}
+		groups[at].packets += (uint64_t)json_integer_value(json_object_get(row, "packets"));
+		groups[at].destinations++;
+	}
+	if (count > 1)
+		qsort(groups, count, sizeof(*groups), more_packets);
+	return count;
+}
+
+static void group_print(const struct group *group)
+{
+	char port[24] = "";
+	uint16_t number = (uint16_t)json_integer_value(json_object_get(group->first, "port"));
+	/* A fragment has none. */
+	if (number > 0)
+		snprintf(port, sizeof(port), " port %u", number);
+	bool several = group->destinations > 1 || !json_is_string(json_object_get(group->first, "to"));
+	printf("%12s  %-11s  %-40s  %s%s by %s\n", text_number(group->packets).chars,
+		words(group->first, "path", ""), group->sender,
+		several ? "several" : words(group->first, "to", ""), several ? "" : port,
+		words(group->first, "device", "?"));
+}
+
 void escapes_text(const json_t *status)
 {
 	const json_t *guard = json_object_get(status, "guard"), *escapes = json_object_get(status, "escapes");
@@ -44,23 +104,15 @@ void escapes_text(const json_t *status)
 		       "unknown "
 		       "(modprobe nft_queue nfnetlink_queue nfnetlink_log)\n");
 	size_t count = json_array_size(escapes);
-	if (count == 0)
+	struct group *groups = count > 0 ? calloc(count, sizeof(*groups)) : NULL;
+	if (!groups)
 		return;
 	printf("\nwho tried to get past the divert (all of it was stopped; seen by %s)\n", queue);
 	printf("%12s  %-11s  %-40s  %s\n", "packets", "path", "sender", "to");
-	for (size_t i = 0; i < count && i < SHOWN; i++) {
-		const json_t *row = json_array_get(escapes, i);
-		char sender[160], port[24] = "";
-		uint16_t number = (uint16_t)json_integer_value(json_object_get(row, "port"));
-		sender_text(row, sender, sizeof(sender));
-		/* A fragment has none, and several have several. */
-		if (number > 0)
-			snprintf(port, sizeof(port), " port %u", number);
-		printf("%12s  %-11s  %-40s  %s%s by %s\n",
-			text_number((uint64_t)json_integer_value(json_object_get(row, "packets"))).chars,
-			words(row, "path", ""), sender, words(row, "to", "several"), port,
-			words(row, "device", "?"));
-	}
-	if (count > SHOWN)
-		printf("%12s  and %zu more: --json lists them\n", "", count - SHOWN);
+	size_t grouped = group_all(escapes, groups);
+	for (size_t i = 0; i < grouped && i < SHOWN; i++)
+		group_print(&groups[i]);
+	if (grouped > SHOWN || grouped < count)
+		printf("%12s  %s--json lists each destination\n", "", grouped > SHOWN ? "and more: " : "");
+	free(groups);
 }

@@ -1,6 +1,9 @@
 #include "guard_text.h"
 
 #include <errno.h>
+#include <net/if.h>
+
+#include "text.h"
 
 void guard_text_state(FILE *to, const struct guard_state *state, const struct err *changed)
 {
@@ -24,6 +27,17 @@ void guard_text_state(FILE *to, const struct guard_state *state, const struct er
 		fprintf(to, "port 25 may be open; `mxmirage guard arm` closes it\n");
 	else
 		fprintf(to, "not armed: port 25 is open; `mxmirage guard arm` closes it\n");
+}
+
+void guard_text_bare(FILE *to, int count, const char *device)
+{
+	char name[IFNAMSIZ];
+	text_safe(device, name, sizeof(name));
+	fprintf(to,
+		"%d device%s came since (%s%s): there only IP is guarded, not packet sockets and macvlan "
+		"guests; a "
+		"running mxmirage follows them, `mxmirage guard arm` takes up those of now\n",
+		count, count == 1 ? "" : "s", name, count == 1 ? "" : " is one");
 }
 
 void guard_text_without_daemon(FILE *to)

@@ -86,10 +86,13 @@ int privilege_confine(struct err *err)
 void privilege_precede(void)
 {
 	errno = 0;
-	if (getpriority(PRIO_PROCESS, 0) != 0 || errno != 0)
+	if (sched_getscheduler(0) != SCHED_OTHER || getpriority(PRIO_PROCESS, 0) != 0 || errno != 0)
 		return;
+	/* The least of them precedes all the rest the moment it wakes, which the best nice value does not. */
+	struct sched_param least = {.sched_priority = sched_get_priority_min(SCHED_RR)};
 	struct sched_param none = {0};
-	if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none) == 0)
+	if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &least) < 0 &&
+		sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none) == 0)
 		setpriority(PRIO_PROCESS, 0, WARDEN_NICE);
 }
 

@@ -161,10 +161,12 @@ static void reset(void *arg)
 	say(responder, CONTROL_RESET);
 	injections_reset(responder->state->injections);
 	limit_table_reset(responder->state->limits);
-	attempt_table_reset(responder->state->attempts);
+	int code = attempt_table_reset(responder->state->attempts);
+	if (code < 0)
+		log_error("reset: what was tried before is not forgotten: %s", strerror(-code));
 }
 
-static int start_admin(struct responder *responder, uint64_t started_s, struct err *err)
+static int start_admin(struct responder *responder, uint64_t started_ms, struct err *err)
 {
 	struct resolver_setup resolver = resolver_defaults;
 	resolver.base = responder->base;
@@ -179,7 +181,7 @@ static int start_admin(struct responder *responder, uint64_t started_s, struct e
 		.refresh = ask_refresh,
 		.reload = ask_reload,
 		.arg = responder,
-		.started_s = started_s,
+		.started_ms = started_ms,
 		.reset = reset,
 		.state = responder->state,
 		.resolver = responder->resolver,

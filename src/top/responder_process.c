@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "exit_code.h"
 #include "listener.h"
 #include "log.h"
@@ -126,7 +127,7 @@ int responder_process_start(struct responder_process *process, const struct conf
 		close(pair[0]);
 		return err_set(err, -errno, "responder: no process: %s", strerror(errno));
 	}
-	*process = (struct responder_process){pid, pair[0], time(NULL)};
+	*process = (struct responder_process){pid, pair[0], clock_ms()};
 	return 0;
 }
 
@@ -179,13 +180,13 @@ int responder_process_configure(
 }
 
 int responder_process_begin(struct responder_process *process, const struct responder_sockets *sockets,
-	bool diverting, uint64_t started_s, struct err *err)
+	bool diverting, uint64_t started_ms, struct err *err)
 {
 	int code = 0;
 	for (unsigned w = 0; w < sockets->workers && code == 0; w++)
 		code = send_fds(process, CONTROL_WORKER, diverting, w,
 			sockets->listeners + w * sockets->ports, sockets->ports, err);
-	struct control_message start = {.type = CONTROL_START, .value = started_s};
+	struct control_message start = {.type = CONTROL_START, .value = started_ms};
 	return code < 0 ? code : control_send(process->channel, &start, err);
 }
 

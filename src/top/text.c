@@ -18,6 +18,16 @@ struct text text_number(uint64_t n)
 	return text;
 }
 
+struct text text_times(uint64_t n)
+{
+	struct text text;
+	if (n == 1)
+		snprintf(text.chars, sizeof(text.chars), "once");
+	else
+		snprintf(text.chars, sizeof(text.chars), "%.32s times", text_number(n).chars);
+	return text;
+}
+
 struct text text_bytes(uint64_t n)
 {
 	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bundle.h"
+#include "clock.h"
 #include "control.h"
 #include "counts.h"
 #include "exit_code.h"
@@ -43,25 +44,34 @@ struct warden {
 	struct responder_process responder;
 	struct health health;
 	struct responder_sockets sockets;
-	time_t started;
+	uint64_t started_ms; /* of the monotonic clock: the time of day may be set */
 	unsigned restart_ms;
 	bool announced, stopping;
 };
 
-/* Says what was mended in the smart sink's file. */
+/* What was mended in the smart sink's file, or left out. */
+struct notes {
+	char first[512];
+	unsigned count;
+};
+
 static void warden_note(void *arg, const char *text)
 {
-	(void)arg;
+	struct notes *notes = arg;
+	if (notes->count++ == 0)
+		snprintf(notes->first, sizeof(notes->first), "%s", text);
 	log_warning("responses %s", text);
 }
 
 /* Reads the files anew and makes sure that the responder can make a policy of them. Replaces nothing on failure. */
-static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf, struct err *err)
+static int warden_read_conf(struct warden *warden, struct bundle *bundle, struct conf **conf,
+	struct notes *notes, struct err *err)
 {
+	*notes = (struct notes){.count = 0};
 	int code = bundle_read(bundle, warden->options->conf_file, conf, err);
 	if (code < 0)
 		return code;
-	struct policy *policy = bundle_policy(bundle, *conf, 0, warden_note, NULL, err);
+	struct policy *policy = bundle_policy(bundle, *conf, 0, warden_note, notes, err);
 	policy_unref(policy);
 	if (policy)
 		return 0;
@@ -100,9 +110,10 @@ static void warden_reload(struct warden *warden, bool asked)
 {
 	struct conf *conf = NULL;
 	struct bundle bundle = {0};
+	struct notes notes;
 	struct err err;
 	sd_notify(0, "RELOADING=1");
-	int code = warden_read_conf(warden, &bundle, &conf, &err);
+	int code = warden_read_conf(warden, &bundle, &conf, &notes, &err);
 	const char *key = code == 0 ? conf_needs_restart(warden->conf, conf) : NULL;
 	if (key)
 		code = err_set(&err, -EINVAL, "%s: %s has changed, which needs a restart of mxmirage",
@@ -132,7 +143,11 @@ static void warden_reload(struct warden *warden, bool asked)
 	warden->bundle = bundle;
 	log_info("reloaded file=%s exclude=%zu", conf->file, conf->divert.exclude_count);
 	char said[CONTROL_TEXT_MAX];
-	snprintf(said, sizeof(said), "reloaded %s", conf->file);
+	int len = snprintf(
+		said, sizeof(said), "reloaded %s%s%s", conf->file, notes.count ? "\n" : "", notes.first);
+	if (notes.count > 1 && len > 0 && (size_t)len < sizeof(said))
+		snprintf(said + len, sizeof(said) - (size_t)len,
+			"\nand %u more of the kind: see the log, or `mxmirage check`", notes.count - 1);
 	warden_answer_reload(warden, asked, 0, said);
 }
 
@@ -211,7 +226,7 @@ static void warden_start_responder(struct warden *warden)
 		code = responder_process_configure(&warden->responder, &warden->bundle, &err);
 	if (code == 0)
 		code = responder_process_begin(&warden->responder, &warden->sockets, warden_diverts(warden),
-			(uint64_t)warden->started, &err);
+			warden->started_ms, &err);
 	if (code < 0)
 		log_error("responder-not-started %s", err.text);
 	/* A child that was forked and could not be set up would wait for the rest; SIGCHLD tells its end. */
@@ -237,19 +252,19 @@ static void warden_child(evutil_socket_t signal_number, short what, void *arg)
 	if (warden->responder.pid <= 0 || waitpid(warden->responder.pid, &status, WNOHANG) <= 0)
 		return;
 	event_del(warden->on_channel);
-	time_t lived = time(NULL) - warden->responder.started;
+	uint64_t lived_s = (clock_ms() - warden->responder.started_ms) / 1000;
 	responder_process_ended(&warden->responder);
 	health_forget(&warden->health);
 	if (warden->stopping) {
 		event_base_loopbreak(warden->base);
 		return;
 	}
-	if (lived >= STABLE_S)
+	if (lived_s >= STABLE_S)
 		warden->restart_ms = 0;
-	log_error("responder-died %s=%d lived_s=%lld restart_in_ms=%u waiting=\"new connections wait in the "
+	log_error("responder-died %s=%d lived_s=%llu restart_in_ms=%u waiting=\"new connections wait in the "
 		  "backlog\"",
 		WIFSIGNALED(status) ? "signal" : "exit",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)lived,
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (unsigned long long)lived_s,
 		warden->restart_ms);
 	const struct timeval wait = {warden->restart_ms / 1000, warden->restart_ms % 1000 * 1000};
 	event_add(warden->on_restart, &wait);
@@ -347,7 +362,8 @@ static void warden_done(struct warden *warden)
 /* Listeners first, then rules: a diverted connection always finds its port open. */
 static int warden_begin(struct warden *warden, struct err *err)
 {
-	int code = warden_read_conf(warden, &warden->bundle, &warden->conf, err);
+	struct notes notes;
+	int code = warden_read_conf(warden, &warden->bundle, &warden->conf, &notes, err);
 	if (code == 0)
 		code = counts_open(&warden->counts, warden->conf, err);
 	if (code < 0)
@@ -380,7 +396,7 @@ int warden_run(const struct warden_options *options)
 	struct warden warden = {
 		.options = options,
 		.counts = {.fd = -1},
-		.started = time(NULL),
+		.started_ms = clock_ms(),
 		.responder = {.channel = -1},
 	};
 	struct err err = {""};

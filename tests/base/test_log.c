@@ -61,13 +61,6 @@ START_TEST(journald_reads_the_priority)
 }
 END_TEST
 
-START_TEST(what_is_above_the_level_is_left_out)
-{
-	WRITTEN(log_debug("x"));
-	ck_assert_str_eq(written, "");
-}
-END_TEST
-
 START_TEST(a_long_text_is_cut_to_one_line)
 {
 	char text[5000];
@@ -86,7 +79,6 @@ int main(void)
 	tcase_add_test(tcase, each_line_is_a_line);
 	tcase_add_test(tcase, control_characters_are_shown_as_such);
 	tcase_add_test(tcase, journald_reads_the_priority);
-	tcase_add_test(tcase, what_is_above_the_level_is_left_out);
 	tcase_add_test(tcase, a_long_text_is_cut_to_one_line);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

@@ -130,6 +130,41 @@ START_TEST(a_table_is_as_large_as_it_says)
 }
 END_TEST
 
+/* In kB; of memory that processes share. */
+static long resident(void)
+{
+	char line[128];
+	long kib = -1;
+	FILE *from = fopen("/proc/self/status", "re");
+	ck_assert_ptr_nonnull(from);
+	while (fgets(line, sizeof(line), from))
+		if (sscanf(line, "RssShmem: %ld", &kib) == 1)
+			break;
+	fclose(from);
+	ck_assert_int_ge(kib, 0);
+	return kib;
+}
+
+/* To look at what was never used would take all the memory that the table may ever need. */
+START_TEST(a_reset_takes_no_memory_and_gives_back_what_was_used)
+{
+	struct attempt_table *large = attempt_table_new(1 << 20);
+	long before = resident();
+	ck_assert_int_eq(attempt_table_reset(large), 0);
+	ck_assert_int_lt(resident() - before, 1024);
+	for (uint64_t i = 0; i < 1 << 16; i++)
+		attempt_next(large, key_of(i));
+	ck_assert_int_gt(resident() - before, 16384);
+	ck_assert_int_eq(attempt_table_reset(large), 0);
+	ck_assert_int_lt(resident() - before, 1024);
+	unsigned wrong = 0;
+	for (uint64_t i = 0; i < 1 << 16; i++)
+		wrong += attempt_next(large, key_of(i)) != 0;
+	ck_assert_uint_eq(wrong, 0);
+	attempt_table_free(large);
+}
+END_TEST
+
 START_TEST(out_of_memory_is_told)
 {
 	attempt_table_free(NULL);
@@ -153,6 +188,7 @@ int main(void)
 	tcase_add_test(tcase, reset_begins_anew);
 	tcase_add_test(tcase, a_full_table_repeats_nothing);
 	tcase_add_test(tcase, a_table_is_as_large_as_it_says);
+	tcase_add_test(tcase, a_reset_takes_no_memory_and_gives_back_what_was_used);
 	tcase_add_test(tcase, out_of_memory_is_told);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

@@ -117,6 +117,24 @@ START_TEST(restart_is_asked_for_by_name)
 }
 END_TEST
 
+/* A processor more or less is no change of the file. */
+START_TEST(zero_workers_stay_zero)
+{
+	char *text;
+	size_t len;
+	struct conf *two = conf_new(NULL, NULL, 2, NULL);
+	struct conf *three = conf_new(NULL, NULL, 3, NULL);
+	ck_assert_ptr_null(conf_needs_restart(two, three));
+	FILE *to = open_memstream(&text, &len);
+	conf_print(two, to);
+	fclose(to);
+	ck_assert_ptr_nonnull(strstr(text, "\nworkers = 0\n"));
+	free(text);
+	conf_unref(two);
+	conf_unref(three);
+}
+END_TEST
+
 /* A row that lacks something would show only when a user meets it. */
 START_TEST(every_row_is_complete)
 {
@@ -191,6 +209,7 @@ int main(void)
 	tcase_add_loop_test(tcase, workers_are_resolved, 0, sizeof(workers) / sizeof(workers[0]));
 	tcase_add_test(tcase, tree_is_copied);
 	tcase_add_test(tcase, restart_is_asked_for_by_name);
+	tcase_add_test(tcase, zero_workers_stay_zero);
 	tcase_add_test(tcase, every_row_is_complete);
 	tcase_add_test(tcase, shares_are_counted_across_threads);
 	tcase_add_test(tcase, every_failing_allocation_is_an_error);

@@ -361,12 +361,43 @@ START_TEST(filling_a_slot_again_takes_the_text_from_nobody)
 }
 END_TEST
 
+START_TEST(one_is_ended_by_hand)
+{
+	struct err err;
+	uint32_t used;
+	struct injections *injections = injections_new();
+	struct injection injection = injection_of(SMTP_PHASE_RCPT, 421, "injected"), copy;
+	injection.count = 3;
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(injections_add(injections, &injection, 1000, &err), i);
+	ck_assert(injections_end(injections, 0, 2000));
+	ck_assert(!injections_end(injections, 0, 2000));
+	ck_assert(!injections_end(injections, 2, 2000));
+	ck_assert_uint_eq(count_for(injections, 2000), 1);
+	ck_assert(injections_at(injections, 0, &copy, &used));
+	ck_assert_uint_eq(copy.until_ms, 2000);
+	/* The other one has all three still, and the ended one's place is free 10 s later. */
+	for (int i = 0; i < 4; i++) {
+		const struct injection *found = injections_match(
+			injections, SMTP_PHASE_RCPT, span_of("gmail.com"), "google", "198.51.100.7", 2000);
+		ck_assert_int_eq(found != NULL, i < 3);
+	}
+	for (int i = 2; i < INJECTIONS_MAX; i++)
+		ck_assert_int_eq(injections_add(injections, &injection, 2000, &err), i);
+	ck_assert_int_eq(injections_add(injections, &injection, 11999, &err), -ENOSPC);
+	ck_assert_int_eq(injections_add(injections, &injection, 12000, &err), 0);
+	ck_assert(injections_end(injections, 0, 12000));
+	injections_free(injections);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("injection");
 	TCase *alone = tcase_create("alone");
 	tcase_add_loop_test(alone, filters_choose, 0, sizeof(filters) / sizeof(filters[0]));
 	tcase_add_test(alone, ends_by_count_and_time);
+	tcase_add_test(alone, one_is_ended_by_hand);
 	tcase_add_test(alone, too_many_are_refused);
 	tcase_add_test(alone, ended_ones_make_room);
 	tcase_add_test(alone, a_count_is_shared_by_all_workers);

@@ -5,6 +5,7 @@
 
 #include "core/dialogue.h"
 #include "core/tree.h"
+#include "mapped.h"
 #include "suite.h"
 
 #define REPLY(kind, phase, code, text) \
@@ -227,7 +228,7 @@ static struct mx_host late_hosts[] = {{"mx.late.example", 10}};
 static struct mx_host mixed_hosts[] = {{"mx1.calm.example", 10}, {"mx.late.example", 20}};
 static struct mx_host own_hosts[] = {{"mail.own.example", 10}};
 static struct mx_host other_own_hosts[] = {{"mail.other-own.example", 10}};
-static struct sockaddr_storage at_destination;
+static struct in6_addr at_destination;
 
 #define ANSWER(list, addresses_, address_count_, partial_)                                       \
 	{                                                                                        \
@@ -296,9 +297,7 @@ static void dial_mismatch(size_t row, bool refused)
 
 START_TEST(destinations_that_do_not_fit)
 {
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&at_destination;
-	*v4 = (struct sockaddr_in){.sin_family = AF_INET};
-	inet_pton(AF_INET, "203.0.113.1", &v4->sin_addr);
+	ck_assert(mapped_read("203.0.113.1", &at_destination));
 	dial_mismatch((size_t)_i, mismatches[_i].refused);
 	use(&accept_conf, NULL);
 	dial_mismatch((size_t)_i, false);

@@ -265,22 +265,22 @@ START_TEST(standing_is_told)
 	aim(&d, "strict.test", true);
 	const struct provider *strict = d.session.dialled;
 	dialogue_greet(&d);
-	policy_standing(policy, &state, strict, &d.session.source, clock_ms, &standing);
+	policy_standing(&state, strict, &d.session.source, clock_ms, &standing);
 	ck_assert_uint_eq(standing.connections, 1);
 	ck_assert_uint_eq(standing.violations, 0);
 	struct dialogue second;
 	aim(&second, "strict.test", true);
 	dialogue_greet(&second);
-	policy_standing(policy, &state, strict, &d.session.source, clock_ms, &standing);
+	policy_standing(&state, strict, &d.session.source, clock_ms, &standing);
 	ck_assert_uint_eq(standing.connections, 2);
 	ck_assert_uint_eq(standing.violations, 1);
 	/* Another address is another sender. */
 	const struct in6_addr other = dialogue_address("2001:db8::7");
-	policy_standing(policy, &state, strict, &other, clock_ms, &standing);
+	policy_standing(&state, strict, &other, clock_ms, &standing);
 	ck_assert_uint_eq(standing.connections, 0);
 	dialogue_end(&second);
 	dialogue_end(&d);
-	policy_standing(policy, &state, strict, &d.session.source, clock_ms, &standing);
+	policy_standing(&state, strict, &d.session.source, clock_ms, &standing);
 	ck_assert_uint_eq(standing.connections, 0);
 	ck_assert_uint_eq(standing.violations, 1);
 }

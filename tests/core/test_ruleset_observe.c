@@ -151,7 +151,7 @@ START_TEST(test_decides_nothing)
 		ck_assert_int_eq(last->terms[0].kind, RULESET_COUNT);
 		ck_assert_int_eq(last->terms[1].kind, RULESET_DROP);
 	}
-	for (enum ruleset_table_id id = RULESET_WALL; id <= RULESET_WALL_EGRESS; id++) {
+	for (enum ruleset_table_id id = RULESET_WALL; id < RULESET_TABLES; id++) {
 		ck_assert_uint_eq(rules->tables[id].rule_count, plain->tables[id].rule_count);
 		for (size_t i = 0; i < rules->tables[id].rule_count; i++)
 			ck_assert(same(&rules->tables[id].rules[i], &plain->tables[id].rules[i]));

@@ -319,7 +319,7 @@ END_TEST
 
 START_TEST(an_abort_says_why)
 {
-	smtp_abort(&smtp, "4.4.2", "mx.example.net Timed out", &out);
+	smtp_abort("4.4.2", "mx.example.net Timed out", &out);
 	assert_out("421 4.4.2 mx.example.net Timed out\r\n");
 }
 END_TEST

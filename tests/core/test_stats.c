@@ -160,6 +160,7 @@ START_TEST(survives_the_death_of_its_writer)
 
 		struct stats again;
 		ck_assert(stats_attach(&again, stats.memory, stats_size(&layout)));
+		ck_assert(stats_is_sound(&again));
 		size_t max = stats_rows_max(&again, STATS_DOMAINS);
 		struct stats_row *rows = calloc(max, sizeof(*rows));
 		size_t count = stats_rows(&again, STATS_DOMAINS, rows, max);
@@ -198,6 +199,44 @@ START_TEST(attach_refuses_what_is_none)
 	munmap(damaged.memory, size);
 	memset(stats.memory, 0, 8);
 	ck_assert(!stats_attach(&again, stats.memory, size));
+	stats_drop(&stats);
+}
+END_TEST
+
+/* Whatever word of a block is damaged: it is told, or it is a counter or a key's text and leads nowhere. */
+START_TEST(a_damaged_block_is_not_sound_or_does_no_harm)
+{
+	struct stats stats = stats_new();
+	size_t size = stats_size(&layout);
+	for (int i = 0; i < 20; i++) {
+		char key[32];
+		int len = snprintf(key, sizeof(key), "d%d.example", i);
+		stats_row(stats_block(&stats, 1), STATS_DOMAINS, (struct span){key, (size_t)len});
+	}
+	ck_assert(stats_is_sound(&stats));
+	char *block = (char *)stats_block(&stats, 1), *end = (char *)stats.memory + size;
+	unsigned told = 0;
+	for (char *at = block; at + 4 <= end; at += 4) {
+		const uint32_t wild = 0xfffffff0;
+		uint32_t before;
+		memcpy(&before, at, sizeof(before));
+		memcpy(at, &wild, sizeof(wild));
+		struct stats again;
+		ck_assert(stats_attach(&again, stats.memory, size));
+		if (stats_is_sound(&again)) {
+			struct stats_row rows[256];
+			stats_row(stats_block(&again, 1), STATS_DOMAINS, span_of("d7.example"));
+			stats_row(stats_block(&again, 1), STATS_DOMAINS, span_of("d7.example"));
+			ck_assert_uint_le(stats_rows(&again, STATS_DOMAINS, rows, 256), 256);
+		} else {
+			told++;
+		}
+		memcpy(at, &before, sizeof(before));
+	}
+	/* At the least each table's eight figures and each slot. */
+	ck_assert_uint_gt(told, 4 * 8 + 4 * 16);
+	memset(block, 0, 4096);
+	ck_assert(!stats_is_sound(&stats));
 	stats_drop(&stats);
 }
 END_TEST
@@ -296,6 +335,7 @@ int main(void)
 	tcase_add_test(tcase, no_more_rows_than_there_is_room_for);
 	tcase_add_test(tcase, survives_the_death_of_its_writer);
 	tcase_add_test(tcase, attach_refuses_what_is_none);
+	tcase_add_test(tcase, a_damaged_block_is_not_sound_or_does_no_harm);
 	tcase_add_test(tcase, a_new_writer_closes_what_the_old_one_had_open);
 	tcase_add_test(tcase, a_reset_keeps_open_connections_and_rows);
 	tcase_add_test(tcase, kernel_counts_go_on_over_a_new_table);

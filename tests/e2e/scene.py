@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,16 @@ def increase(before: Mapping[str, dict], after: Mapping[str, dict], column: str)
     """By how much a column grew in each row of two readings; rows that did not move are left out."""
     grown = {key: row.get(column, 0) - before.get(key, {}).get(column, 0) for key, row in after.items()}
     return {key: by for key, by in grown.items() if by}
+
+
+# What precedence() says of a warden that may run in real time, and of one that may not.
+AHEAD = (os.SCHED_RR | os.SCHED_RESET_ON_FORK, 0)
+AHEAD_BY_NICE = (os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, -15)
+
+
+def precedence(pid: int) -> tuple[int, int]:
+    """The scheduling policy and the nice value."""
+    return os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)
 
 
 def sanitized(pid: int) -> bool:

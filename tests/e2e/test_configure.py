@@ -91,6 +91,26 @@ class ConfigureTest(unittest.TestCase):
         self.deliver("gmail.com")
         self.assertEqual(self.counted("gmail.com"), gmail + 1)
 
+    def test_status_names_every_port_that_is_shut(self) -> None:
+        mxmirage = self.world.mxmirage
+        self.assertIn("to open port 25 ", mxmirage.command("status").stdout)
+        mxmirage.file.write_text(mxmirage.file.read_text().replace("[divert]\n", "[divert]\nports = [25, 587]\n"))
+        self.assertEqual(mxmirage.command("reload").returncode, 0)
+        self.assertIn("to open ports 25, 587 ", mxmirage.command("status").stdout)
+        self.assertEqual(mxmirage.status()["guard"]["ports"], [25, 587])
+
+    def test_reload_tells_what_was_left_out(self) -> None:
+        """Who reloads need not look into the log for it."""
+        mxmirage = self.world.mxmirage
+        responses = mxmirage.directory / "r.toml"
+        for text, said in (("[defalt]\nbounce = 1\n", r'r\.toml:1: .*"defalt" .*did you mean "default"'),
+                           ("[a]\nx = 1\n[b]\nx = 1\n[c]\nx = 1\n", r"r\.toml:1: (?s:.*)and 2 more")):
+            responses.write_text(text)
+            mxmirage.configure(mode="smart", more='responses = "r.toml"\n')
+            done = mxmirage.command("reload")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, said)
+
     def test_good_reload_takes_over_an_exclusion(self) -> None:
         mxmirage = self.world.mxmirage
         kept, branch = self.lan_count(zones.BRANCH_ADDRESS), self.counted(zones.BRANCH_DOMAIN)

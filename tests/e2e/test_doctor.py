@@ -218,6 +218,11 @@ class TuneTest(unittest.TestCase):
         file.write_text("mine\n")
         self.assertIn("remove it first", self.tune("--sysctl", str(file), code=USAGE))
         self.assertEqual(file.read_text(), "mine\n")
+        # A directory is not to be removed for it.
+        said = self.tune("--sysctl", str(file.parent), code=USAGE)
+        self.assertIn("name a file in it", said)
+        self.assertNotIn("remove", said)
+        self.assertIn("its directory is not there", self.tune("--sysctl", str(file.parent / "no" / "x"), code=70))
 
     def test_nonsense(self) -> None:
         for wrong in ("0", "-5", "many", "99999999999"):

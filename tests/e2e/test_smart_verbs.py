@@ -285,6 +285,16 @@ class VerbsTest(unittest.TestCase):
         self.assertEqual(self.mxmirage.status()["messages"]["tempfail"], 1)
         self.assertEqual(self.mxmirage.status()["connections"]["open"], 1, "the client has not gone yet")
 
+    def test_inject_takes_one_back(self) -> None:
+        self.verb("inject", "--domain", "gmail.com", "421", "Slow down")
+        self.verb("inject", "--domain", "yahoo.com", "421", "Slow down")
+        self.assertRegex(self.verb("inject", "--end", "1"), r"(?m)^ 1 .*gmail\.com.*; over$")
+        self.assertNotIn("injected", self.mxmirage.json("explain", "user@gmail.com"))
+        self.assertEqual(self.mxmirage.json("explain", "user@yahoo.com")["injected"], 1)
+        for number, code, text in (("1", 2, "no injection 1 is in force"), ("x", 2, "no number from 1 on")):
+            done = self.mxmirage.command("inject", "--end", number)
+            self.assertEqual((done.returncode, text in done.stderr), (code, True), done.stderr)
+
     def test_inject_counts_over_all_workers(self) -> None:
         """However many come at once, exactly so many get it."""
         self.verb("inject", "--provider", smart.GOOGLE, "--count", "17", "450", "4.2.1", "Not now")
@@ -337,9 +347,9 @@ class VerbsTest(unittest.TestCase):
         self.verb("inject", "--source", SOURCES_V4[2], "--for", "6s", "450", "4.2.0", "Later")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[1]).code, 250, "another sender")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[2]), Reply(450, "4.2.0 Later"))
-        self.assertRegex(self.verb("inject"), "used 1 times; [1-6] s left")
+        self.assertRegex(self.verb("inject"), "used once; [1-6] s left")
         wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 20, "its end")
-        self.assertRegex(self.verb("inject"), r"times; over\n")
+        self.assertRegex(self.verb("inject"), r"(once|times); over\n")
 
     def test_inject_for_less_than_a_second(self) -> None:
         """Which is not for ever."""

@@ -47,6 +47,14 @@ class UsageTest(unittest.TestCase):
         self.refused(USAGE, 'mxmirage status: "more" is one argument too many', "status", "more")
         self.refused(USAGE, "mxmirage explain: USER@DOMAIN is missing", "explain")
 
+    def test_what_is_not_written_is_no_success(self) -> None:
+        for verb in ("check", "replies", "tune"):
+            with self.subTest(verb), open("/dev/full", "w") as full:
+                done = subprocess.run([str(default_binary()), verb], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=30, check=False)
+                self.assertEqual(done.returncode, 70)
+                self.assertIn("No space left on device", done.stderr)
+
     def test_no_option_is_taken_in_silence(self) -> None:
         """-n and -c are options of some verbs, not of all."""
         self.refused(USAGE, "invalid option -- 'n'", "status", "-n", "3")
@@ -70,6 +78,16 @@ class UsageTest(unittest.TestCase):
         shown = self.run_verb("coverage", str(file)).stdout
         self.assertRegex(shown, r"google +\(old\) 421 4\.7\.28")
         self.assertRegex(shown, r"(?m)^\(old\): .*answer\.wording")
+
+    def test_check_names_the_profiles_that_it_does_not_print(self) -> None:
+        file = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-"))) / "mxmirage.toml"
+        file.write_text('[answer]\nseed = 2\n[provider."google"]\ndefer = 33\n')
+        done = self.run_verb("check", str(file))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f'[provider."google"] at {file}:3', done.stdout)
+        # What is printed is a configuration, and says the same once more.
+        file.write_text(done.stdout)
+        self.assertEqual(self.run_verb("check", str(file)).stdout, done.stdout.split("\n# Taken as well")[0])
 
     def test_replies_are_as_configured(self) -> None:
         directory = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="mxm-usage-")))

@@ -105,6 +105,16 @@ START_TEST(json_has_it_all)
 }
 END_TEST
 
+START_TEST(a_run_without_success_has_no_latency)
+{
+	reset();
+	count(GEN_PHASE_RCPT, 550, "no", 1);
+	const char *text = text_of(gen_report_text);
+	ck_assert_ptr_nonnull(strstr(text, " 1 message at rcpt: 550 no\n"));
+	ck_assert_ptr_null(strstr(text, "latency"));
+}
+END_TEST
+
 /* More kinds than rows: the last row takes them, none is lost. */
 START_TEST(no_failure_is_lost)
 {
@@ -206,6 +216,7 @@ int main(void)
 	tcase_add_test(tcase, a_run_is_told);
 	tcase_add_test(tcase, other_units_are_named);
 	tcase_add_test(tcase, json_has_it_all);
+	tcase_add_test(tcase, a_run_without_success_has_no_latency);
 	tcase_add_test(tcase, no_failure_is_lost);
 	tcase_add_loop_test(tcase, reasons_are_clear, 0, sizeof(runs) / sizeof(runs[0]));
 	tcase_add_test(tcase, the_reason_is_the_messages);

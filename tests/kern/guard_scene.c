@@ -18,6 +18,7 @@ Suite *guard_suite(const char *name, void (*const *bodies)(void), int count)
 	Suite *suite = suite_create(name);
 	TCase *cases = tcase_create(name);
 	suite_bodies = bodies;
+	tcase_set_timeout(cases, 30);
 	tcase_add_loop_test(cases, test_in_fresh_netns, 0, count);
 	suite_add_tcase(suite, cases);
 	return suite;

@@ -138,7 +138,8 @@ char *shell_output(const char *format, ...)
 
 char *nft_list(void)
 {
-	return shell_output("for t in 'inet mxmirage' 'netdev mxmirage' 'inet mxmirage_static' 'netdev "
+	return shell_output("for t in 'inet mxmirage' 'netdev mxmirage' 'bridge mxmirage' "
+			    "'inet mxmirage_static' 'netdev mxmirage_static' 'bridge "
 			    "mxmirage_static';"
 			    " do nft -s list table $t 2>/dev/null |"
 			    " sed -e '1s/ # progname.*//' -e '/^\tflags/,+1d'; done");

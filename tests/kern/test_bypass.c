@@ -1,6 +1,7 @@
 #include "bypass.h"
 
 #include <check.h>
+#include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -44,15 +45,15 @@ START_TEST(test_tc)
 }
 END_TEST
 
-/* An XDP program of two instructions that lets every packet pass. */
-static int xdp_pass(void)
+/* A program of two instructions that gives every packet the same answer. */
+static int program_load(uint32_t type, int32_t answer)
 {
 	const struct bpf_insn code[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = answer},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 	union bpf_attr attr = {
-		.prog_type = BPF_PROG_TYPE_XDP,
+		.prog_type = type,
 		.insns = (uintptr_t)code,
 		.insn_cnt = sizeof(code) / sizeof(code[0]),
 		.license = (uintptr_t) "GPL",
@@ -64,7 +65,7 @@ START_TEST(test_xdp)
 {
 	netns_fresh();
 	shell("ip link add one type veth peer name two");
-	int program = xdp_pass();
+	int program = program_load(BPF_PROG_TYPE_XDP, XDP_PASS);
 	ck_assert_msg(program >= 0, "the kernel takes no XDP program: %m");
 	union bpf_attr attr = {0};
 	attr.link_create.prog_fd = (uint32_t)program;
@@ -77,6 +78,32 @@ START_TEST(test_xdp)
 	ck_assert_str_eq(found[0].device, "two");
 	ck_assert(found[0].xdp && !found[0].tc);
 	close(attached);
+	close(program);
+	ck_assert_int_eq(look(), 0);
+}
+END_TEST
+
+/* As eBPF networks for containers do it today: no qdisc, nothing that tc would show. */
+START_TEST(test_tcx)
+{
+	static const uint32_t hooks[] = {46, 47}; /* BPF_TCX_INGRESS, BPF_TCX_EGRESS */
+	netns_fresh();
+	shell("ip link add one type veth peer name two");
+	int program = program_load(BPF_PROG_TYPE_SCHED_CLS, 0);
+	ck_assert_msg(program >= 0, "the kernel takes no program for tc: %m");
+	union bpf_attr attr = {0};
+	attr.link_create.prog_fd = (uint32_t)program;
+	attr.link_create.target_ifindex = if_nametoindex("two");
+	attr.link_create.attach_type = hooks[_i];
+	int attached = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	/* Before 6.6 there is none. */
+	ck_assert_msg(attached >= 0 || errno == EINVAL, "the program cannot be attached: %m");
+	if (attached >= 0) {
+		ck_assert_int_eq(look(), 1);
+		ck_assert_str_eq(found[0].device, "two");
+		ck_assert(found[0].tcx && !found[0].tc && !found[0].xdp);
+		close(attached);
+	}
 	close(program);
 	ck_assert_int_eq(look(), 0);
 }
@@ -100,6 +127,7 @@ int main(void)
 	tcase_add_test(tcase, test_nothing);
 	tcase_add_loop_test(tcase, test_tc, 0, 2);
 	tcase_add_test(tcase, test_xdp);
+	tcase_add_loop_test(tcase, test_tcx, 0, 2);
 	tcase_add_test(tcase, test_more_than_fit);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

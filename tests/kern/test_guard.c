@@ -305,6 +305,8 @@ static const struct {
 		"table netdev mxmirage is not as it was loaded: chain dev_tun_5f0 is missing"},
 	{"nft insert rule netdev mxmirage_static egress accept",
 		"table netdev mxmirage_static is not as it was loaded: rule 1 of chain egress is not"},
+	{"nft flush chain bridge mxmirage bridged",
+		"table bridge mxmirage is not as it was loaded: rule 1 of chain bridged is missing"},
 	{"nft flush chain inet mxmirage_static guard_output",
 		"table inet mxmirage_static is not as it was loaded: rule 1 of chain guard_output is "
 		"missing"},
@@ -369,6 +371,9 @@ static void in_fresh_netns_takes_no_hollow_table_for_a_guard(void)
 		{"flush table inet mxmirage_static", "rule 1 of chain guard_forward is missing", true, false},
 		{"flush chain netdev mxmirage_static egress", "rule 1 of chain egress is missing", true,
 			false},
+		{"flush chain bridge mxmirage_static egress", "rule 1 of chain egress is missing", true,
+			false},
+		{"flush chain bridge mxmirage bridged", "rules of chain bridged are missing", false, true},
 		{"insert rule inet mxmirage_static guard_output accept",
 			"rule 1 of chain guard_output is not", true, false},
 		{"flush chain inet mxmirage_static guard_postrouting;"

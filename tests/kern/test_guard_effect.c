@@ -231,6 +231,13 @@ static const struct {
 	{"table ip foreign { chain c { type nat hook output priority -100;"
 	 " ip daddr " NEIGHBOUR4 " tcp dport 25 dnat to " STRANGER4 ":2587; }; }",
 		{HOST, NEIGHBOUR4, 25, REFUSED, NULL}},
+	/* A container's published port: its network is excluded, whatever its port is called in there. */
+	{"table ip foreign { chain c { type nat hook output priority -100;"
+	 " fib daddr type local tcp dport 25 dnat to " NEIGHBOUR4 ":2587; }; }",
+		{HOST, HOST4, 25, REAL, NULL}},
+	{"table ip6 foreign { chain c { type nat hook prerouting priority -100;"
+	 " fib daddr type local tcp dport 25 dnat to [" NEIGHBOUR6 "]:2587; }; }",
+		{CONTAINER, HOST6, 25, REAL, NULL}},
 	{"table inet foreign { chain c { type filter hook output priority raw;"
 	 " tcp dport 25 notrack; }; }",
 		{HOST, STRANGER4, 25, REFUSED, NULL}},

@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "guard_scene.h"
 #include "kernel.h"
+#include "links.h"
 #include "netns.h"
 #include "nlsock.h"
 #include "suite.h"
@@ -113,6 +114,40 @@ static bool add_unreadable_chain(void)
 	return taken;
 }
 
+/* Nobody has followed what came since: that is seen. */
+static void in_fresh_netns_finds_devices_without_a_chain(void)
+{
+	struct conf conf = conf_default();
+	struct err err = {""};
+	char first[IFNAMSIZ] = "";
+	struct guard *guard = guard_open();
+	shell("ip link add h1 type veth peer name h2");
+	struct ruleset *rules = links_ruleset_now(&conf, RULESET_ALL, &err);
+	arm(guard, rules);
+	ruleset_free(rules);
+	static const unsigned both = 1u << RULESET_EGRESS | 1u << RULESET_WALL_EGRESS;
+	rules = links_ruleset_now(&conf, both, &err);
+	ck_assert_int_eq(guard_bare(guard, rules, first, &err), 0);
+	ruleset_free(rules);
+	shell("ip link add late type veth peer name later");
+	rules = links_ruleset_now(&conf, both, &err);
+	ck_assert_int_eq(guard_bare(guard, rules, first, &err), 2);
+	ck_assert_str_eq(first, "late");
+	ruleset_free(rules);
+	/* One of the two tables is enough. */
+	rules = links_ruleset_now(&conf, RULESET_STATIC, &err);
+	arm(guard, rules);
+	ruleset_free(rules);
+	rules = links_ruleset_now(&conf, both, &err);
+	ck_assert_int_eq(guard_bare(guard, rules, first, &err), 0);
+	/* A chain that leads nowhere is none. */
+	shell("nft flush chain netdev mxmirage_static dev_later");
+	ck_assert_int_eq(guard_bare(guard, rules, first, &err), 1);
+	ck_assert_str_eq(first, "later");
+	ruleset_free(rules);
+	guard_free(guard);
+}
+
 static void in_fresh_netns_reads_no_others_chains(void)
 {
 	if (!add_unreadable_chain())
@@ -133,6 +168,7 @@ static void (*const bodies[])(void) = {
 	in_fresh_netns_follows_devices,
 	in_fresh_netns_follows_a_namesake,
 	in_fresh_netns_reads_no_others_chains,
+	in_fresh_netns_finds_devices_without_a_chain,
 };
 
 int main(void)

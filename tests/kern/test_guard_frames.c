@@ -127,6 +127,13 @@ static const struct frame frames[] = {
 			  "\0\1\x08\0\6\4\0\1" SOURCE_MAC "\xc0\0\2\1"
 			  "\0\0\0\0\0\0"
 			  "\xc0\0\2\2"),
+	/* Behind a tag the address of its card stands where TCP would be with one more. */
+	FRAME("ARP, tagged", false, 0,
+		BOTH_MACS TAG "\x08\6"
+			      "\0\1\x08\0\6\4\0\1"
+			      "\x02\0\0\0\0\6\xc0\0\2\1"
+			      "\0\0\0\0\0\0"
+			      "\xc0\0\2\2"),
 	FRAME("a listener report", false, 0,
 		BOTH_MACS TAG "\x86\xdd" IP6("\x10", "\0") "\x3a\0\5\2\0\0\0\0"
 							   "\x83\0\0\0\0\0\0\0"),

@@ -71,15 +71,15 @@ class Machine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def install(self, package: Path | None = None) -> None:
-        """dpkg -i, running or not."""
+    def install(self, package: Path | None = None) -> str:
+        """dpkg -i, running or not. Returns what it said where it runs."""
         package = package or self.package
         if self.leader:
             self.run("sh", "-c", f"cat >/root/{package.name}", stdin=package.read_bytes())
-            self.run("dpkg", "-i", f"/root/{package.name}")
-            return
+            return self.run("dpkg", "-i", f"/root/{package.name}").stdout
         self._outside("cp", package, self.directory / "root" / "root")
         self._outside("chroot", self.directory / "root", "dpkg", "-i", f"/root/{package.name}")
+        return ""
 
     def _outside(self, *argv: object) -> None:
         done = subprocess.run(self._command(*argv), capture_output=True, text=True, check=False)

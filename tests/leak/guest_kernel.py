@@ -35,6 +35,8 @@ def _ownership(world: GuestWorld, kernel: Kernel, rng: random.Random) -> None:
     state = world.guard()
     world.expect(state.get("armed") and state.get("owner"), f"the guard is {state}")
     world.expect(state.get("persist") == kernel.persist, f"persist is {state.get('persist')}")
+    said = world.shell("chrt --pid $(systemctl show -P MainPID mxmirage)")
+    world.expect("SCHED_RR" in said, f"the warden is not ahead of a busy host: {said}")
     _said_of_it(world, kernel)
     with world.probes(), world.flushes():
         for way in ("true", "systemctl kill -s KILL mxmirage", "systemctl stop mxmirage", "systemctl daemon-reexec"):

@@ -68,6 +68,7 @@ while :; do
 \tnft delete table inet mxmirage
 \tnft flush table netdev mxmirage
 \tnft delete table netdev mxmirage
+\tnft delete table bridge mxmirage
 \tsleep 0.01
 done 2>/dev/null
 """

@@ -57,7 +57,8 @@ def other_hands(world: World, rng: random.Random) -> Result:
                     f"flush chain {TABLE} guard_output", f"delete chain {TABLE} guard_postrouting",
                     f"insert rule {TABLE} guard_output accept", f"insert rule {TABLE} divert_output accept",
                     f"add element {TABLE} exclude4 {{ {v4(1)} }}", f"flush set {TABLE} ports",
-                    "delete table netdev mxmirage", "flush table netdev mxmirage", "flush ruleset netdev"]
+                    "delete table netdev mxmirage", "flush table netdev mxmirage", "flush ruleset netdev",
+                    "delete table bridge mxmirage", "flush ruleset bridge"]
         rng.shuffle(commands)
         with run.probing() as probing, Attacker(world, commands) as attacker:
             wait_until(lambda: attacker.tries >= ATTACKS, 20, f"{ATTACKS} attacks")

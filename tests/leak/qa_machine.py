@@ -32,7 +32,7 @@ CONFIGURATION = f"[divert]\nexclude = {json.dumps(zones.LAN_EXCLUDE)}\n"
 # What a careless administrator's script might do, a hundred times a second.
 FLUSHER = """while :; do
 nft flush ruleset
-for table in "inet mxmirage" "netdev mxmirage"; do nft delete table $table; nft flush table $table; done
+for table in "inet mxmirage" "netdev mxmirage" "bridge mxmirage"; do nft delete table $table; nft flush table $table; done
 sleep 0.01
 done 2>/dev/null"""
 

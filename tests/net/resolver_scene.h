@@ -16,6 +16,7 @@ extern struct scene {
 	struct dns_server *server;
 	struct event_base *base;
 	struct resolver *resolver;
+	struct stats stats;
 } scene;
 
 /* Small limits, short times. */
@@ -49,6 +50,7 @@ bool scene_comes_to(bool (*condition)(void));
 /* Asks and waits: "found 10 mx1.example 20 mx2.example at 192.0.2.1 2001:db8::1, partial". Static storage. */
 const char *scene_lookup(const char *domain);
 
-struct resolver_counts scene_counts(void);
+/* Of the resolver, and of those before it in the same test. */
+uint64_t scene_count(enum stats_counter counter);
 
 #endif

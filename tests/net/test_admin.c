@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "clock.h"
 #include "listener.h"
 #include "suite.h"
 
@@ -20,6 +21,7 @@ static const struct stats_layout layout = {.blocks = 2, .rows = {32, 32, 32, 32}
 static char directory[64], path[96];
 static struct event_base *base;
 static struct stats stats;
+static struct policy_state state;
 static struct admin *admin;
 /* What the warden would do. */
 static bool warden_answers;
@@ -54,6 +56,7 @@ static void setup(void)
 		mmap(NULL, stats_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(memory, MAP_FAILED);
 	stats_format(&stats, memory, &layout, 1000);
+	ck_assert_int_eq(policy_state_init(&state, &err), 0);
 	base = event_base_new();
 	int listener = listener_open_unix(path, getegid(), &err);
 	ck_assert_msg(listener >= 0, "%s", err.text);
@@ -63,7 +66,8 @@ static void setup(void)
 		.stats = &stats,
 		.refresh = refresh,
 		.reload = reload,
-		.started_s = 1000,
+		.started_ms = clock_ms() - 70000,
+		.state = &state,
 	};
 	admin = admin_new(&of, &err);
 	ck_assert_ptr_nonnull(admin);
@@ -76,6 +80,7 @@ static void teardown(void)
 {
 	admin_free(admin);
 	event_base_free(base);
+	policy_state_done(&state);
 	munmap(stats.memory, stats_size(&layout));
 	unlink(path);
 	rmdir(directory);
@@ -142,9 +147,13 @@ START_TEST(status_holds_what_scripts_rely_on)
 	stats_add(stats_block(&stats, 1), STATS_CONNECTIONS, 2);
 	stats_add(stats_block(&stats, 0), STATS_CONNECTIONS_CLOSED, 3);
 	stats_add(stats_block(&stats, 0), STATS_MESSAGES_ACCEPTED, 9);
+	stats_add(stats_block(&stats, 1), STATS_DNS_LOOKUPS, 4);
 	json_t *status = body_of(get("/api/v1/status"));
 	ck_assert(json_is_string(json_object_get(status, "version")));
-	ck_assert(json_is_integer(json_object_get(status, "uptime_s")));
+	/* Of the monotonic clock: the time of day, which may be set, says nothing of it. */
+	json_int_t uptime_s = json_integer_value(json_object_get(status, "uptime_s"));
+	ck_assert_int_ge(uptime_s, 70);
+	ck_assert_int_le(uptime_s, 100);
 	ck_assert_int_eq(number(status, "connections", "total"), 7);
 	ck_assert_int_eq(number(status, "connections", "open"), 4);
 	ck_assert_int_eq(number(status, "connections", "undiverted"), 0);
@@ -163,6 +172,10 @@ START_TEST(status_holds_what_scripts_rely_on)
 	for (size_t i = 0; i < 4; i++)
 		ck_assert(json_is_boolean(json_object_get(json_object_get(status, "guard"), guard[i])));
 	ck_assert(json_is_array(json_object_get(json_object_get(status, "guard"), "devices")));
+	ck_assert_int_eq(number(status, "dns", "lookups"), 4);
+	ck_assert_int_eq(number(status, "dns", "cached"), 0);
+	ck_assert_int_eq(number(status, "tables", "senders_without_room"), 0);
+	ck_assert_int_eq(number(status, "tables", "tries_without_room"), 0);
 	ck_assert_int_eq(number(status, "tls", "handshakes"), 0);
 	ck_assert_int_eq(number(status, "tls", "failed"), 0);
 	json_decref(status);

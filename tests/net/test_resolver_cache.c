@@ -1,12 +1,12 @@
 /* How long answers are kept, which go first, and what is remembered of addresses. */
 #include "resolver_cache.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "mapped.h"
 #include "resolver_scene.h"
 #include "suite.h"
 
@@ -21,7 +21,7 @@ START_TEST(answers_are_kept_for_their_time)
 	ck_assert_ptr_nonnull(entry);
 	ck_assert_ptr_eq(entry, resolver_cached(scene.resolver, span_of("short.test")));
 	ck_assert_ptr_nonnull(resolver_cached(scene.resolver, span_of("soon.test")));
-	ck_assert_uint_eq(scene_counts().cached, 3);
+	ck_assert_uint_eq(scene_count(STATS_DNS_CACHED), 3);
 	/* The least TTL of all records counts. */
 	scene_run(NULL, 0, 1100);
 	ck_assert_ptr_null(resolver_cached(scene.resolver, span_of("short.test")));
@@ -123,16 +123,10 @@ START_TEST(entries_outlive_the_turn_in_which_they_are_evicted)
 }
 END_TEST
 
-static struct sockaddr_storage address_of(const char *text)
+static struct in6_addr address_of(const char *text)
 {
-	struct sockaddr_storage address = {0};
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&address;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address;
-	address.ss_family = inet_pton(AF_INET, text, &v4->sin_addr) == 1 ? AF_INET : AF_INET6;
-	if (address.ss_family == AF_INET)
-		v4->sin_port = htons(25);
-	else
-		ck_assert_int_eq(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
+	struct in6_addr address;
+	ck_assert(mapped_read(text, &address));
 	return address;
 }
 
@@ -140,7 +134,7 @@ static struct sockaddr_storage address_of(const char *text)
 static const char *home_of(const char *text)
 {
 	static char home[600];
-	struct sockaddr_storage address = address_of(text);
+	struct in6_addr address = address_of(text);
 	struct span host;
 	struct resolver_entry *entry = resolver_by_address(scene.resolver, &address, &host);
 	if (!entry)
@@ -244,7 +238,7 @@ START_TEST(large_entries_make_room_for_themselves)
 	ck_assert_ptr_null(resolver_cache_find(cache, span_of("domain199"), 1000));
 	/* 200 addresses are remembered: the newest three domains' and a few more. */
 	struct span host;
-	struct sockaddr_storage newest = address_of("10.199.63.1"), old = address_of("10.195.0.1");
+	struct in6_addr newest = address_of("10.199.63.1"), old = address_of("10.195.0.1");
 	ck_assert_ptr_nonnull(resolver_cache_by_address(cache, &newest, &host));
 	ck_assert(span_equal(host, span_of("mx31.example")));
 	ck_assert_ptr_null(resolver_cache_by_address(cache, &old, &host));

@@ -454,7 +454,52 @@ START_TEST(stopping_says_goodbye)
 }
 END_TEST
 
+/* The reason is the resolver's, and so is the text. The listeners are the worker's to close all the same. */
+START_TEST(name_servers_that_cannot_be_read_are_named)
+{
+	struct err err = {""};
+	int listener = listener_open(0, &err);
+	ck_assert_msg(listener >= 0, "%s", err.text);
+	const struct policy *policy = served_policy();
+	const struct worker_setup setup = {
+		.listeners = &listener,
+		.listener_count = 1,
+		.policy = policy,
+		.finders = undiverted_finders,
+		.resolve = true,
+		.dns_servers = "ns.example",
+	};
+	ck_assert_ptr_null(worker_start(&setup, &err));
+	ck_assert_msg(strstr(err.text, "\"ns.example\"") != NULL, "%s", err.text);
+	ck_assert_int_eq(fcntl(listener, F_GETFD), -1);
+	policy_unref(policy);
+}
+END_TEST
+
 /* facts, row 32's first part: more recipients than fit inline. */
+/* The engine's own limit, past which no provider is asked. */
+START_TEST(recipients_too_many_are_counted)
+{
+	enum {
+		LIMIT = 1000,
+		MORE = 7
+	};
+	int fd = dial();
+	take(fd, 1);
+	put(fd, "EHLO mta.example\r\nMAIL FROM:<a@mta.example>\r\n");
+	for (int i = 0; i < LIMIT + MORE; i++)
+		put(fd, "RCPT TO:<x@gmail.com>\r\n");
+	put(fd, "DATA\r\n");
+	take(fd, 2 + LIMIT + MORE + 1);
+	put(fd, "x\r\n.\r\n");
+	ck_assert(begins(take(fd, 1), "250 "));
+	ck_assert_uint_eq(count(STATS_MESSAGES_ACCEPTED), 1);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_ACCEPTED), LIMIT);
+	ck_assert_uint_eq(count(STATS_RECIPIENTS_TEMPFAIL), MORE);
+	close(fd);
+}
+END_TEST
+
 START_TEST(many_recipients_are_all_counted)
 {
 	int fd = dial();
@@ -501,11 +546,13 @@ int main(void)
 	tcase_add_test(cases, replies_that_nobody_reads_stop_the_reading);
 	tcase_add_test(cases, no_descriptors_no_spin);
 	tcase_add_test(cases, many_recipients_are_all_counted);
+	tcase_add_test(cases, recipients_too_many_are_counted);
 	suite_add_tcase(suite, cases);
 	TCase *alone = tcase_create("alone");
 	tcase_add_test(alone, undiverted_is_accepted_and_counted);
 	tcase_add_test(alone, unknown_is_accepted_and_counted);
 	tcase_add_test(alone, stopping_says_goodbye);
+	tcase_add_test(alone, name_servers_that_cannot_be_read_are_named);
 	suite_add_tcase(suite, alone);
 	return suite_run(suite);
 }

@@ -40,7 +40,9 @@ static const struct {
 	{"[admin]\nhttp = 1\n", "f.toml:2: unknown key \"http\" in [admin]; there is only socket"},
 	{"[Divert]\n", "f.toml:1: unknown section [Divert] (did you mean [divert]?)"},
 	{"\n[banana]\n", "f.toml:2: unknown section [banana]; there are divert, listen, guard, "
-			 "answer, dns, admin, counts, responder"},
+			 "answer, dns, admin, counts, responder, provider.\"name\""},
+	{"[providers.\"google\"]\n", "f.toml:1: unknown section [providers] (did you mean "
+				     "[provider.\"name\"]?)"},
 	{"ports = [25]\n", "f.toml:1: key \"ports\" stands outside a section; put it below [divert]"},
 	{"divert = 1\n", "f.toml:1: \"divert\" is a section; write [divert] on a line of its own "
 			 "and its keys below"},
@@ -134,7 +136,7 @@ static const struct {
 		"f.toml:2: divert.ports lacks port 25, which would be open: mail to the real MX hosts could "
 		"leave; write ports = [25, 26]"},
 	{"[divert]\nports = [25, 26]\n[listen]\nports = \"26\"\n",
-		"f.toml:4: listen.ports = \"26-26\" holds port 26, which divert.ports diverts; "
+		"f.toml:4: listen.ports = \"26\" holds port 26, which divert.ports diverts; "
 		"give the "
 		"listeners ports of their own"},
 	{"[counts]\nfile = \"/run/mxmirage/control.sock\"\n",

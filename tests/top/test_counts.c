@@ -97,6 +97,21 @@ START_TEST(a_damaged_file_begins_anew)
 }
 END_TEST
 
+/* What a power cut may leave of a file on a disk: the header is there, the tables are not. */
+START_TEST(a_file_without_its_tables_begins_anew)
+{
+	struct counts counts = open_counts();
+	stats_add(stats_block(&counts.stats, 0), STATS_MESSAGES_ACCEPTED, 5);
+	memset(stats_block(&counts.stats, 1), 0, 4096);
+	counts_close(&counts);
+	counts = open_counts();
+	struct stats_block *block = stats_block(&counts.stats, 1);
+	ck_assert_uint_ne(stats_row(block, STATS_DOMAINS, span_of("gmail.com")), STATS_OTHER);
+	ck_assert_uint_eq(stats_sum(&counts.stats, STATS_MESSAGES_ACCEPTED), 0);
+	counts_close(&counts);
+}
+END_TEST
+
 /* A counter that finds no room later would kill the process: space is set aside at the start. */
 START_TEST(its_room_is_set_aside)
 {
@@ -142,6 +157,7 @@ int main(void)
 	tcase_add_test(tcase, the_other_process_sees_the_same);
 	tcase_add_test(tcase, fewer_workers_keep_the_counts_and_other_sizes_begin_anew);
 	tcase_add_test(tcase, a_damaged_file_begins_anew);
+	tcase_add_test(tcase, a_file_without_its_tables_begins_anew);
 	tcase_add_test(tcase, its_room_is_set_aside);
 	tcase_add_test(tcase, a_second_instance_is_refused_by_name);
 	tcase_add_test(tcase, a_link_in_its_place_is_refused);

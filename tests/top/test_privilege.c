@@ -1,10 +1,12 @@
 /* What the warden keeps and what a responder gets, seen in /proc of a process made for it. */
 #include <check.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -92,6 +94,49 @@ START_TEST(a_service_keeps_one_capability_and_its_responder_none)
 }
 END_TEST
 
+/* In a child: 0 or the number of the statement that is false. */
+static int precedes(bool already_said)
+{
+	/* Real time is a matter of the kernel and the control group. */
+	const struct sched_param least = {.sched_priority = 1}, none = {0};
+	bool in_real_time = sched_setscheduler(0, SCHED_RR, &least) == 0;
+	if (sched_setscheduler(0, SCHED_OTHER, &none) < 0)
+		return 1;
+	if (already_said && setpriority(PRIO_PROCESS, 0, 1) < 0)
+		return 2;
+	privilege_precede();
+	int policy =
+		already_said ? SCHED_OTHER : (in_real_time ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK;
+	if (sched_getscheduler(0) != policy)
+		return 3;
+	if (getpriority(PRIO_PROCESS, 0) != (already_said ? 1 : in_real_time ? 0 : -15))
+		return 4;
+	pid_t pid = fork();
+	if (pid == 0) {
+		/* As a responder of another user is. */
+		bool is_plain = sched_getscheduler(0) == SCHED_OTHER &&
+				getpriority(PRIO_PROCESS, 0) == (already_said ? 1 : 0);
+		_exit(is_plain && setuid(NOBODY) == 0 && sched_setscheduler(0, SCHED_RR, &least) < 0 &&
+					setpriority(PRIO_PROCESS, 0, -1) < 0
+				? 0
+				: 5);
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 6;
+}
+
+START_TEST(the_warden_alone_precedes_unless_something_was_said)
+{
+	pid_t pid = suite_fork();
+	if (pid == 0)
+		_exit(precedes(_i == 1));
+	int status;
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(root_stays_root_to_start_a_responder_of_another_user)
 {
 	unsigned long long before = status_hex("CapEff:");
@@ -106,6 +151,7 @@ int main(void)
 	TCase *tcase = tcase_create("privilege");
 	tcase_add_loop_test(tcase, a_service_keeps_one_capability_and_its_responder_none, 0,
 		(int)(sizeof(services) / sizeof(services[0])));
+	tcase_add_loop_test(tcase, the_warden_alone_precedes_unless_something_was_said, 0, 2);
 	tcase_add_test(tcase, root_stays_root_to_start_a_responder_of_another_user);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

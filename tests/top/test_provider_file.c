@@ -147,6 +147,11 @@ static const struct {
 		"f.toml:1: provider \"gmail\" matches nothing; write match = [{MXSuffix = \".example.com\"}] "
 		"or "
 		"domains = [\"example.com\"], or the name of a provider that there is"},
+	{"[provider.defualt]\nbounce = 1\n",
+		"f.toml:1: provider \"defualt\" matches nothing (did you mean \"default\"?); write match = "
+		"[{MXSuffix = \".example.com\"}] or domains = [\"example.com\"], or the name of a provider "
+		"that "
+		"there is"},
 	{"[provider.default]\ndomains = [\"x.test\"]\n",
 		"f.toml:1: provider \"default\" is for what no other matches; leave match and domains out"},
 	{X("bouncy = 1\n"),

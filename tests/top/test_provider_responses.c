@@ -68,11 +68,15 @@ static const char sample[] = "[default]\n"
 			     "msg = \"550 no\"\n"
 			     "weight = 3\n"
 			     "[other]\n"
-			     "x = 1\n";
+			     "x = 1\n"
+			     "[[bounse.\"one.test\"]]\n"
+			     "code = 550\n";
 
 static const char *const sample_notes[] = {
-	"r.toml:28: section \"other\" means nothing here; left out",
-	"r.toml:27: key \"weight\" means nothing here; left out",
+	"r.toml:28: section \"other\" means nothing here, where there are default, domain, bounce, defer; "
+	"left out",
+	"r.toml:30: section \"bounse\" means nothing here (did you mean \"bounce\"?); left out",
+	"r.toml:27: key \"weight\" means nothing here, where there are code, msg; left out",
 	"r.toml:26: the answer 550 has the code of its own, which would come twice, left out",
 	"r.toml:12: the answer 421 has a comma behind a code of its own, mended; CR LF between its lines, "
 	"made a "

@@ -29,6 +29,14 @@ START_TEST(numbers)
 }
 END_TEST
 
+START_TEST(times)
+{
+	ck_assert_str_eq(text_times(0).chars, "0 times");
+	ck_assert_str_eq(text_times(1).chars, "once");
+	ck_assert_str_eq(text_times(1000).chars, "1,000 times");
+}
+END_TEST
+
 START_TEST(a_terminal_is_shown_nothing_raw)
 {
 	char shown[16];
@@ -46,6 +54,7 @@ int main(void)
 	Suite *suite = suite_create("text");
 	TCase *tcase = tcase_create("text");
 	tcase_add_loop_test(tcase, numbers, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tcase, times);
 	tcase_add_test(tcase, a_terminal_is_shown_nothing_raw);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
