@@ -1,7 +1,8 @@
 /*
  * suite: the end of every test program's main(), and the processes that a test has beside its own. Only the test's own
- * may use Check's assertions, which write to a file whose position all of them share, also where they hold. Such an
- * assertion in another process ends that process and says where; it would spoil the file once in a hundred runs else.
+ * may use Check's assertions, which write to a file whose position all of them share, and where tests are forked also if
+ * they hold. Such an assertion in another process ends that process and says where; it would spoil the file once in a
+ * hundred runs else.
  */
 #ifndef TEST_SUITE_H
 #define TEST_SUITE_H

@@ -40,7 +40,7 @@ class ConfigureTest(unittest.TestCase):
         postfix = self.world.postfix
         mark = postfix.mark()
         postfix.inject([scene.message(next(self.numbers), f"someone@{domain}")])
-        wait_until(lambda: postfix.log_since(mark).with_status("sent"), 20, f"mail to {domain} to be sent")
+        wait_until(lambda: postfix.log_since(mark).with_status("sent"), 60, f"mail to {domain} to be sent")
         return postfix.log_since(mark).with_status("sent")[0].address
 
     def counted(self, domain: str) -> int:

@@ -17,7 +17,7 @@ DEMO = Path(__file__).resolve().parents[1] / "lab" / "demo.py"
 class DemoTest(unittest.TestCase):
     def test_once(self) -> None:
         done = subprocess.run([sys.executable, str(DEMO), str(default_binary()), "--once"],
-                              capture_output=True, text=True, timeout=120, check=False)
+                              capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
         self.assertIn("packets for port 25 that left the host: 0\n", done.stdout)
         sent, deferred, bounced = map(int, re.search(

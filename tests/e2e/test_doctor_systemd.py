@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from mxmirage import default_binary  # noqa: E402 (found by the line above)
+from machine import ControlGroups  # noqa: E402 (found by the line above)
+from mxmirage import default_binary  # noqa: E402
 
 # What is done to nftables.service, which runs from the start, and what doctor then says.
 STATES = {
@@ -39,14 +40,16 @@ class SystemdTest(unittest.TestCase):
         out.mkdir()
         (directory / "nftables.conf").write_text("table inet theirs { }\n")
         (directory / "doctor.service").write_text(UNIT.format(verbs=" ".join(STATES)))
-        done = subprocess.run(
-            ["systemd-nspawn", "-D", "/", "--volatile=yes", "--boot", "--private-network", "--register=no",
+        groups = ControlGroups(f"mxm-doctor-{os.getpid()}")
+        self.addCleanup(groups.remove)
+        done = subprocess.run(groups.command(
+            "systemd-nspawn", "-D", "/", "--volatile=yes", "--boot", "--private-network", "--register=no",
              "--keep-unit", "--link-journal=no", "--console=pipe", f"--machine=mxm-doctor-{os.getpid()}",
              f"--bind-ro={directory}/doctor.service:/etc/systemd/system/doctor.service",
              f"--bind-ro={directory}/nftables.conf:/etc/nftables.conf",
              f"--bind-ro={default_binary()}:/opt/mxmirage", f"--bind={out}:/opt/out",
-             "systemd.unit=doctor.service"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+             "systemd.unit=doctor.service"),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
         for verb, pattern in STATES.items():
             with self.subTest(verb):
                 said = (out / verb).read_text() if (out / verb).exists() else done.stdout + done.stderr

@@ -54,15 +54,20 @@ class EscapesTest(unittest.TestCase):
         self.world.lab.run(space, "setpriv", "--reuid=4321", "--regid=4321", "--clear-groups", "python3", "-c",
                            CONNECT, GMAIL, str(times))
 
-    def escapes(self, path: str) -> list[dict]:
-        return [row for row in self.world.mxmirage.status()["escapes"] if row["path"] == path]
+    def escape(self, path: str, packets: int) -> dict:
+        """The one row of this path, once it has all its packets."""
+        def rows() -> list[dict]:
+            return [row for row in self.world.mxmirage.status()["escapes"] if row["path"] == path]
+
+        wait_until(lambda: sum(row["packets"] for row in rows()) >= packets, 20, f"{packets} packets in the status")
+        row, = rows()
+        return row
 
     def test_untracked_connection_is_named(self) -> None:
         self.assertNotEqual(self.world.mxmirage.status()["guard"]["escape_queue"], "counters")
         self.world.lab.run(HOST, "nft", NOTRACK.format(hook="output"))
         self.connect(HOST, 3)
-        wait_until(lambda: self.escapes("output"), 5, "an escape in the status")
-        (row,) = self.escapes("output")
+        row = self.escape("output", 3)
         self.assertEqual((row["uid"], row["gid"], row["to"], row["port"], row["packets"]),
                          (4321, 4321, GMAIL, 25, 3))
         if self.world.mxmirage.status()["guard"]["escape_queue"] != "nflog":
@@ -74,16 +79,14 @@ class EscapesTest(unittest.TestCase):
     def test_packet_socket_is_named(self) -> None:
         """A SYN that never passes the IP stack, marked so that no rule by mark would divert it either."""
         self.world.lab.run(HOST, "python3", "-c", FRAME, GMAIL)
-        wait_until(lambda: self.escapes("egress"), 5, "an escape in the status")
-        (row,) = self.escapes("egress")
+        row = self.escape("egress", 5)
         self.assertEqual((row["uid"], row["process"], row["device"], row["to"], row["port"], row["packets"]),
                          (0, "sneakier", "wan", GMAIL, 25, 5))
 
     def test_forwarded_packet_names_its_device(self) -> None:
         self.world.lab.run(HOST, "nft", NOTRACK.format(hook="prerouting"))
         self.connect(LAN, 2)
-        wait_until(lambda: self.escapes("forward"), 5, "an escape in the status")
-        (row,) = self.escapes("forward")
+        row = self.escape("forward", 2)
         self.assertEqual((row["uid"], row["process"], row["from"], row["to"], row["packets"]),
                          (None, None, zones.LAN_ADDRESSES[0], GMAIL, 2))
         self.assertTrue(row["from_device"])

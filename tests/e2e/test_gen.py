@@ -128,7 +128,7 @@ class PostfixTest(unittest.TestCase):
                            f"  -o smtpd_tls_cert_file={directory}/cert.pem\n"
                            f"  -o smtpd_tls_key_file={directory}/key.pem\n  -o smtpd_tls_loglevel=1\n")
         self.lab.run(HOST, "postfix", "-c", directory, "reload")
-        wait_until(lambda: ":2026" in self.lab.run(HOST, "ss", "-Hltn").stdout, 20, "Postfix on port 2026")
+        wait_until(lambda: ":2026" in self.lab.run(HOST, "ss", "-Hltn").stdout, 60, "Postfix on port 2026")
         mark = self.postfix.mark()
         line = "--target 127.0.0.1:2026 --concurrency 5 --domain-suffix '' --body-size 100kb"
         clear = gen_json(self.lab, line, "--message-count", "5")
@@ -328,7 +328,7 @@ class HttpTest(unittest.TestCase):
 
     def start(self, port: int, *more: str) -> None:
         self.lab.start_python(HOST, "injection_server.py", port, self.file, *more)
-        wait_until(lambda: f":{port}" in self.lab.run(HOST, "ss", "-Hltn").stdout, 10, "the injection server")
+        wait_until(lambda: f":{port}" in self.lab.run(HOST, "ss", "-Hltn").stdout, 60, "the injection server")
 
     def injected(self) -> list[dict]:
         return [json.loads(line) for line in self.file.read_text().splitlines()]

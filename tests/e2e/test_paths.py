@@ -22,6 +22,7 @@ class PathsTest(unittest.TestCase):
             cls.world.lab.run(HOST, "sh", "-c", f"echo 1 > /proc/sys/{switch}")
 
     def setUp(self) -> None:
+        self.world.mxmirage.wait_idle()
         self.before = self.world.mxmirage.status()
 
     def tearDown(self) -> None:

@@ -33,7 +33,8 @@ class ProcessesTest(unittest.TestCase):
     def setUp(self) -> None:
         """Nothing is held against anybody. Destinations are known to each worker by itself: a limit at the banner is there once all know Google's."""
         self.assertEqual(self.mxmirage.command("reset").returncode, 0)
-        wait_until(lambda: all(self.banner().endswith("gsmtp") for _ in range(10 * PROCESSES)), 20, "Google's banner")
+        wait_until(lambda: all(self.banner().endswith("gsmtp") for _ in range(10 * PROCESSES)), 60, "Google's banner")
+        self.mxmirage.wait_idle()
 
     def tearDown(self) -> None:
         self.assertEqual(self.world.oracle.seen(), {})
@@ -56,13 +57,14 @@ class ProcessesTest(unittest.TestCase):
         for victim in (0, PROCESSES - 2):
             with self.subTest(victim=victim):
                 self.assertEqual(deliver(lab, GMAIL[0], "user@gmail.com").code, 250)
+                mxmirage.wait_idle()
                 cut = [Client(lab, GMAIL[0], SOURCES_V4[0]) for _ in range(LIMIT)]
                 before, responder = mxmirage.domains(), mxmirage.responder()
                 family = [responder, *mxmirage.siblings()]
                 os.kill(family[victim], signal.SIGKILL)
-                wait_until(lambda: mxmirage.responder() not in (None, responder), 20, "a new responder")
-                wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in family), 20, "the old ones' end")
-                wait_until(lambda: len(mxmirage.siblings()) == PROCESSES - 1, 20, "its siblings")
+                wait_until(lambda: mxmirage.responder() not in (None, responder), 60, "a new responder")
+                wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in family), 60, "the old ones' end")
+                wait_until(lambda: len(mxmirage.siblings()) == PROCESSES - 1, 60, "its siblings")
                 self.assertEqual(mxmirage.domains(), before)
                 # What the dead had open is not held against the sender.
                 self.setUp()
@@ -73,7 +75,7 @@ class ProcessesTest(unittest.TestCase):
     def test_a_sibling_that_hangs_is_replaced(self) -> None:
         responder, sibling = self.mxmirage.responder(), self.mxmirage.siblings()[1]
         os.kill(sibling, signal.SIGSTOP)
-        wait_until(lambda: self.mxmirage.responder() not in (None, responder), 40, "a new responder")
+        wait_until(lambda: self.mxmirage.responder() not in (None, responder), 60, "a new responder")
         self.assertIn("does not answer", self.mxmirage.log())
         self.setUp()
 

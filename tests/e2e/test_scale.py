@@ -54,7 +54,7 @@ class ScaleTest(unittest.TestCase):
         self.oracle.canary()
 
     def test_port_range_carries_70000(self) -> None:
-        established, accepted = self.connect_through(RANGE, seconds=30)
+        established, accepted = self.connect_through(RANGE, patience=30)
         self.assertEqual(established["first_error"], "")
         self.assertEqual(established["established"], CONNECTIONS)
         self.assertEqual(accepted["accepted"], CONNECTIONS)
@@ -64,7 +64,7 @@ class ScaleTest(unittest.TestCase):
         self.assertEqual(self.oracle.seen(), {})
 
     def test_one_port_ends_at_64512(self) -> None:
-        established, accepted = self.connect_through(ONE_PORT, seconds=10)
+        established, accepted = self.connect_through(ONE_PORT, patience=5)
         self.assertEqual(established["first_error"], "", "what is too many is dropped in silence")
         self.assertLessEqual(established["established"], ONE_PORT_LIMIT)
         self.assertGreater(established["established"], ONE_PORT_LIMIT * 0.97)
@@ -93,13 +93,14 @@ class ScaleTest(unittest.TestCase):
         mxmirage.stop()
         self.assertEqual(self.oracle.seen(), {})
 
-    def connect_through(self, ports: tuple[int, int], seconds: float) -> tuple[dict, dict]:
-        """All connections at the same time; what the client's side says of them, and the other side."""
+    def connect_through(self, ports: tuple[int, int], patience: float) -> tuple[dict, dict]:
+        """All connections at the same time; what the client's side says of them once none was established for so long,
+        and the other side."""
         self.leave_rules(Mxmirage(self.lab), ports)
         acceptors = self.start("scale-acceptors", *ports, CONNECTIONS)
         self.assertEqual(acceptors.stdout.readline(), "ready\n")
         connectors = self.start("scale-connectors", SOURCES_V4[0], FIRST_DESTINATION, DESTINATIONS,
-                                CONNECTIONS, seconds)
+                                CONNECTIONS, patience)
         with acceptors.stdout, connectors.stdout:
             established = json.loads(connectors.stdout.readline())
             # The connectors hold on to theirs until the other side has counted.

@@ -44,7 +44,7 @@ class VerbsTest(unittest.TestCase):
             World(with_postfix=False, mode="smart", more=CALM, processes=cls.processes))
         cls.mxmirage = cls.world.mxmirage
         # What is known of well-known domains is looked up at the start: until then all banners are alike.
-        wait_until(lambda: all("gsmtp" in cls.banner(a) for a in GMAIL for _ in range(5)), 10, "Google's banner")
+        wait_until(lambda: all("gsmtp" in cls.banner(a) for a in GMAIL for _ in range(5)), 30, "Google's banner")
 
     def setUp(self) -> None:
         self.configure(CALM)
@@ -252,7 +252,7 @@ class VerbsTest(unittest.TestCase):
         self.mxmirage.configure(mode="sink")
         self.verb("reload")
         self.assertRegex(self.verb("explain", "permfail@gmail.com"), r"(?m)^asks for +550 5\.7\.1 at rcpt")
-        self.verb("inject", "--domain", "gmail.com", "--for", "3s", "--count", "2", "450", "4.2.1", "Not now, {rcpt}")
+        self.verb("inject", "--domain", "gmail.com", "--for", "60s", "--count", "2", "450", "4.2.1", "Not now, {rcpt}")
         self.assertRegex(self.verb("explain", "user@gmail.com"), "(?m)^injected +1,")
         replies = [self.deliver(f"user{n}@{domain}") for n, domain in
                    enumerate(("gmail.com", "qq.com", "gmail.com", "gmail.com"))]
@@ -334,27 +334,28 @@ class VerbsTest(unittest.TestCase):
         for action in ("close", "reset", "hang"):
             with self.subTest(action):
                 self.verb("inject", "--domain", "gmail.com", "--action", action, "--count", "1")
-                client = self.enterContext(Client(self.world.lab, GMAIL[0], timeout=1))
+                client = self.enterContext(Client(self.world.lab, GMAIL[0]))
+                client.sock.settimeout(1 if action == "hang" else 10)
                 with self.assertRaises(smtplib.SMTPServerDisconnected) as raised:
                     client.deliver("user@gmail.com")
                 self.assertEqual("timed out" in str(raised.exception), action == "hang")
                 self.assertEqual(self.deliver("user@gmail.com").code, 250)
 
     def test_inject_a_delay(self) -> None:
-        self.verb("inject", "--phase", "mail", "--delay", "700ms", "--count", "1")
-        for least, most in ((0.6, 5), (0, 0.5)):
+        self.verb("inject", "--phase", "mail", "--delay", "2s", "--count", "1")
+        for least, most in ((1.9, 10), (0, 1.8)):
             began = time.monotonic()
             self.assertEqual(self.deliver("user@gmail.com").code, 250)
             took = time.monotonic() - began
             self.assertTrue(least < took < most, took)
 
     def test_inject_for_a_time(self) -> None:
-        self.verb("inject", "--source", SOURCES_V4[2], "--for", "2s", "450", "4.2.0", "Later")
+        self.verb("inject", "--source", SOURCES_V4[2], "--for", "6s", "450", "4.2.0", "Later")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[1]).code, 250, "another sender")
         self.assertEqual(self.deliver("user@gmail.com", source=SOURCES_V4[2]), Reply(450, "4.2.0 Later"))
-        self.assertRegex(self.verb("inject"), "used once; [12] s left")
-        wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 10, "its end")
-        self.assertRegex(self.verb("inject"), r"times; over\n")
+        self.assertRegex(self.verb("inject"), "used once; [1-6] s left")
+        wait_until(lambda: self.deliver("user@gmail.com", source=SOURCES_V4[2]).code == 250, 20, "its end")
+        self.assertRegex(self.verb("inject"), r"(once|times); over\n")
 
     def test_inject_for_less_than_a_second(self) -> None:
         """Which is not for ever."""

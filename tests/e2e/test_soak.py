@@ -17,7 +17,8 @@ from verdict import Findings, miscounts, wrong  # noqa: E402
 
 ROUND_S = 8
 ROUNDS = 9
-SEED = 9
+# Of the other faults none loses packets: who is reset then is missed five minutes later, and the end waits for it.
+SEED = 45
 
 
 class ShortTest(unittest.TestCase):

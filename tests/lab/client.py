@@ -20,7 +20,7 @@ class Client(smtplib.SMTP):
     """Context manager, which says QUIT at its end. `banner` is what the server said first; a refusal there
     raises smtplib.SMTPConnectError."""
 
-    def __init__(self, lab: Lab, address: str, source: str = "", timeout: float = 10) -> None:
+    def __init__(self, lab: Lab, address: str, source: str = "", timeout: float = 30) -> None:
         self._lab = lab
         self._from = source
         self.banner = Reply(0, "")

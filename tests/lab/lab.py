@@ -189,7 +189,7 @@ class Lab:
         with self.inside(space):
             return socket.socket(family, socket.SOCK_STREAM)
 
-    def stop(self, process: subprocess.Popen, seconds: float = 10) -> int:
+    def stop(self, process: subprocess.Popen, seconds: float = 30) -> int:
         """SIGTERM, then SIGKILL. Returns the exit status."""
         if process.poll() is None:
             process.terminate()

@@ -20,7 +20,28 @@ from machine_root import machine_root, package_file
 _GROUPS = tuple(path for path in map(Path, ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")) if path.is_dir()
                 ) or (Path("/sys/fs/cgroup"),)
 _MOUNT = ('mount -t overlay overlay -o "lowerdir=$0,upperdir=$1/upper,workdir=$1/work" "$1/root" && shift && exec "$@"')
-BOOT_PATIENCE = 60
+BOOT_PATIENCE = 180
+
+
+class ControlGroups:
+    """A machine's own. Without, two side by side would take each other's for theirs, and wait for them without end."""
+
+    def __init__(self, name: str) -> None:
+        self._groups = [path / name for path in _GROUPS]
+
+    def command(self, *argv: object) -> list[str]:
+        """argv as it must be started to run within."""
+        for group in self._groups:
+            group.mkdir(exist_ok=True)
+        enter = "; ".join(f"echo $$ >{group}/cgroup.procs" for group in self._groups)
+        return ["sh", "-c", f'{enter}; exec "$@"', "sh", *map(str, argv)]
+
+    def remove(self) -> None:
+        """With those within; what is busy stays, and is used again."""
+        for group in self._groups:
+            for inner, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):
+                    os.rmdir(inner)
 
 
 class Machine:
@@ -35,6 +56,7 @@ class Machine:
             (self.directory / name).mkdir(parents=True)
         self.console = self.directory / "console"
         self._process: subprocess.Popen | None = None
+        self._groups = ControlGroups(f"mxm-{os.getpid()}")
         self.leader = 0
         self.write("/etc/resolv.conf", lab.resolv_conf.read_text())
         self.write("/etc/hostname", "qa\n")
@@ -70,18 +92,13 @@ class Machine:
 
     def start(self) -> None:
         """Switches it on, and returns as soon as its first process is there."""
-        groups = [path / f"mxm-{os.getpid()}" for path in _GROUPS]
-        for group in groups:
-            group.mkdir(exist_ok=True)
-        # Control groups of its own: else two machines side by side would take each other's for theirs.
-        enter = "; ".join(f"echo $$ >{group}/cgroup.procs" for group in groups)
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", f'{enter}; exec "$@"', "sh", *self._command(
+                ["setpriv", "--pdeathsig", "KILL", *self._groups.command(*self._command(
                     "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                     "--directory", self.directory / "root", "--machine", f"mxm-{os.getpid()}",
                     "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--capability=CAP_NET_ADMIN",
-                    "--network-namespace-path", f"/run/netns/{self._lab.name(HOST)}")],
+                    "--network-namespace-path", f"/run/netns/{self._lab.name(HOST)}"))],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, start_new_session=True)
         self._lab.adopt(self._process)
         wait_until(self._find_leader, BOOT_PATIENCE, f"the machine's first process: {self.console}")
@@ -152,8 +169,7 @@ class Machine:
     def _ended(self) -> int:
         status = self._process.wait(BOOT_PATIENCE)
         self.leader = 0
-        for path in _GROUPS:
-            _remove_group(path / f"mxm-{os.getpid()}")
+        self._groups.remove()
         return status
 
     def forget_rules(self) -> None:
@@ -161,13 +177,6 @@ class Machine:
         self._lab.run(HOST, "nft", "flush", "ruleset")
         if self._lab.run(HOST, "nft", "list", "ruleset").stdout.strip():
             raise LabError("rules are left that nobody owns any more")
-
-
-def _remove_group(group: Path) -> None:
-    """With those within it; what is busy stays, and is used again."""
-    for inner, _, _ in os.walk(group, topdown=False):
-        with suppress(OSError):
-            os.rmdir(inner)
 
 
 def _children(pid: int) -> list[int]:

@@ -65,7 +65,7 @@ class Mxmirage:
             workers=max(2, self._processes), processes=self._processes,
             exclude=json.dumps(exclude or zones.LAN_EXCLUDE)))
 
-    def start(self, seconds: float = 20) -> None:
+    def start(self, seconds: float = 60) -> None:
         """Returns once the daemon has announced that it is ready."""
         path = self.directory / "notify.sock"
         path.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class Mxmirage:
         answer = self.json(verb)
         return {row[key]: row for row in answer[verb]} | {"other": answer["other"]}
 
-    def wait_idle(self, seconds: float = 20) -> None:
+    def wait_idle(self, seconds: float = 60) -> None:
         """Until no connection is open, so that counts stand still."""
         wait_until(lambda: self.status()["connections"]["open"] == 0, seconds, "no open connections")
 
@@ -153,7 +153,7 @@ class Mxmirage:
         """SIGKILL; returns when another responder stands in its place."""
         killed = self.responder()
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: self.responder() not in (None, killed), 20, "a new responder")
+        wait_until(lambda: self.responder() not in (None, killed), 60, "a new responder")
 
     def kill_warden(self) -> None:
         """SIGKILL; returns when neither lives: a responder does not outlive its warden."""
@@ -168,7 +168,7 @@ class Mxmirage:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        wait_until(lambda: not _alive(responder), 10, "the responder to follow its warden")
+        wait_until(lambda: not _alive(responder), 60, "the responder to follow its warden")
 
     def stop(self) -> None:
         """In good order. LabError when it did not end well, or a sanitizer had something to say."""

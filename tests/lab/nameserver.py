@@ -37,7 +37,7 @@ def start_nameserver(lab: Lab) -> subprocess.Popen:
     configuration = directory / "nsd.conf"
     configuration.write_text(_CONFIGURATION.format(directory=directory, address=zones.NAME_SERVER))
     process = lab.start(INET, "nsd", "-d", "-c", configuration, log=directory / "nsd.log")
-    wait_until(lambda: _answers(lab, zones.NAME_SERVER), 10, f"NSD to answer; see {directory}/nsd.log")
+    wait_until(lambda: _answers(lab, zones.NAME_SERVER), 60, f"NSD to answer; see {directory}/nsd.log")
     return process
 
 
@@ -45,7 +45,7 @@ def start_bad_nameserver(lab: Lab) -> subprocess.Popen:
     """Beside the good one, for those who are told to ask it."""
     log = lab.directory / "bad_nameserver.log"
     process = lab.start_python(INET, "bad_nameserver.py", zones.BAD_NAME_SERVER, log=log)
-    wait_until(lambda: _answers(lab, zones.BAD_NAME_SERVER), 10, f"the bad name server to answer; see {log}")
+    wait_until(lambda: _answers(lab, zones.BAD_NAME_SERVER), 60, f"the bad name server to answer; see {log}")
     return process
 
 

@@ -177,7 +177,7 @@ class Postfix:
         (self.directory / "master.cf").write_text(_MASTER_CF + "".join(
             _EGRESS.format(n=n, v4=v4, v6=v6) for n, (v4, v6) in enumerate(zip(SOURCES_V4, SOURCES_V6))))
         self._lab.start(HOST, "postfix", "-c", self.directory, "start-fg", log=self.directory / "stderr")
-        wait_until(self._answers, 20, f"Postfix to take mail on 127.0.0.1:25; see {self.log_file}")
+        wait_until(self._answers, 60, f"Postfix to take mail on 127.0.0.1:25; see {self.log_file}")
 
     def _answers(self) -> bool:
         return self._lab.run(HOST, "postqueue", "-c", self.directory, "-p", check=False).returncode == 0 \

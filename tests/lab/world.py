@@ -49,7 +49,7 @@ class World:
     def _start_lan_server(self) -> None:
         self._spool.mkdir()
         self.lab.start_python(LAN, "lan_server.py", self._spool)
-        wait_until(self._lan_server_listens, 10, "the LAN's SMTP server to listen")
+        wait_until(self._lan_server_listens, 60, "the LAN's SMTP server to listen")
 
     def _lan_server_listens(self) -> bool:
         return ":25" in self.lab.run(LAN, "ss", "-Hltn", "sport = 25").stdout

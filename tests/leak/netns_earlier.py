@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from campaign import Result, Scenario, Void
-from lab import HOST, LAN, SOURCES_V4, SOURCES_V6
+from lab import HOST, LAN, SOURCES_V4, SOURCES_V6, wait_until
 from netns_world import Run, World, build_directory, v4, v6
 
 RESET_S = 1.0
@@ -187,8 +187,10 @@ def flood_of_escapes(world: World, rng: random.Random) -> Result:
                 os.kill(mxmirage.warden, signal.SIGCONT)
                 time.sleep(0.15)
         if how in ("there", "no room", "started again"):
-            paths = {row["path"] for row in mxmirage.status()["escapes"]}
-            run.expect({"output", "egress"} <= paths, f"{how}: who sent is named for {paths or 'no path'} only")
+            def paths() -> set[str]:
+                return {row["path"] for row in mxmirage.status()["escapes"]}
+
+            wait_until(lambda: {"output", "egress"} <= paths(), 20, f"{how}: who sent is named for both paths")
     return run.result
 
 

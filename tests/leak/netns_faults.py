@@ -107,12 +107,7 @@ def standstill(world: World, rng: random.Random) -> Result:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         if how != "listener gone":
-            # At once where the host has a processor to spare; a busy one gets three seconds.
-            for _ in range(20):
-                with run.probing() as probing:
-                    time.sleep(0.15)
-                if probing.counts["greeted"]:
-                    break
+            probing = run.probe_until(lambda probing: probing.counts["greeted"])
             run.expect(probing.counts["greeted"], f"{how}: nothing is diverted after it goes on")
     return run.result
 

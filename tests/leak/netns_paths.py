@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import socket
 import time
+from collections import Counter
 
 from campaign import Result, Scenario
 from lab import HOST, INET, SOURCES_V4, SOURCES_V6
@@ -25,13 +26,16 @@ def sockets(world: World, rng: random.Random) -> Result:
                f"connect,fastopen@{v6(5)}", f"connect,src={SOURCES_V4[1]}@{v4(6)}"]
     rng.shuffle(streams)
     with world.guarded(rng, streams) as run:
-        with run.probing() as probing:
-            time.sleep(PROBE_S)
+        probing = run.probe_until(lambda probing: all(map(_answered, probing.by_stream.items())))
         for stream, counts in probing.by_stream.items():
-            # A fast one has spoken before it was greeted: it is answered, and shown the door.
-            answered = counts["greeted"] + counts["closed"] * ("fastopen" in stream)
-            run.expect(answered, f"{stream} was never diverted: {dict(counts)}")
+            run.expect(_answered((stream, counts)), f"{stream} was never diverted: {dict(counts)}")
     return run.result
+
+
+def _answered(row: tuple[str, Counter[str]]) -> int:
+    """A fast one has spoken before it was greeted: it is answered, and shown the door."""
+    stream, counts = row
+    return counts["greeted"] + counts["closed"] * ("fastopen" in stream)
 
 
 def bound_to_device(world: World, rng: random.Random) -> Result:

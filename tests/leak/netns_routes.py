@@ -14,7 +14,6 @@ from lab import HOST, INET, LAN, SOURCES_V4
 from netns_world import Run, World, v4, v6
 from witness import WIRE
 
-PROBE_S = 0.15
 BRIDGED_V4, CHILD_V4, CHILD_V6 = "192.0.2.70", "192.0.2.20", "2001:db8:0:1::20"
 BY_BRIDGE = 130  # the addresses that the container believes to be on its bridge: v4(130)
 
@@ -51,8 +50,7 @@ def containers(world: World, rng: random.Random) -> Result:
         world.sysctl(HOST, f"net/bridge/bridge-nf-call-{family}", bridge_calls_ip)
     rng.shuffle(streams)
     with world.guarded(rng, streams, space=LAN) as run:
-        with run.probing() as probing:
-            time.sleep(PROBE_S)
+        probing = run.probe_until(lambda probing: all(probing.by_stream[stream]["greeted"] for stream in forwarded))
         for stream in forwarded:
             run.expect(probing.by_stream[stream]["greeted"], f"{stream} from the container was never diverted")
     return run.result

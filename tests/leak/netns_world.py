@@ -31,8 +31,10 @@ from witness import WIRE, Witness
 RATE = 1500  # probes a second, of all streams together
 PEER_SHARE = 0.3  # of the runs have somebody who answers on port 25 of the internet
 CANARY_EACH = 3
-CANARY_S = 1.0
-PATIENCE_S = 2.0
+CANARY_S = 10.0
+PATIENCE_S = 10.0
+PROBE_S = 0.15
+PROBES_MAX = 30
 SETTLE_S = 0.02
 
 _SUBMISSION = (465, 587)
@@ -98,6 +100,16 @@ class Run:
         finally:
             probing.end()
             self.result.sent += probing.counts["sent"]
+
+    def probe_until(self, done: Callable[[Probing], object]) -> Probing:
+        """Probes for a moment, and where that is not enough once more, some seconds in all: a busy host has no processor
+        for the responder at once."""
+        for _ in range(PROBES_MAX):
+            with self.probing() as probing:
+                time.sleep(PROBE_S)
+            if done(probing):
+                break
+        return probing
 
     def expect(self, true: object, text: str) -> None:
         if not true:

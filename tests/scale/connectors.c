@@ -1,7 +1,7 @@
 /*
  * connectors: opens very many connections from one source address to port 25 of a row of
  * destinations, and holds them all. Prints what became of them as one line of JSON when every one
- * is established or has failed, or the time is over; resets them on SIGTERM.
+ * is established or has failed, or none was for so many seconds; resets them on SIGTERM.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,11 +27,12 @@ struct outcome {
 	atomic_uint failed;
 	atomic_int error;     /* the first failure's errno */
 	atomic_uint finished; /* processes */
+	atomic_uint last_ms;  /* since the beginning, when one was established */
 };
 
 static struct sockaddr_in source, first;
 static unsigned destinations, connections;
-static double deadline;
+static double begun, patience;
 
 static double now(void)
 {
@@ -81,6 +82,7 @@ static void connection_end(struct outcome *outcome, int epoll, int fd)
 		close(fd);
 	} else {
 		atomic_fetch_add(&outcome->established, 1);
+		atomic_store(&outcome->last_ms, (unsigned)((now() - begun) * 1e3));
 	}
 }
 
@@ -90,7 +92,7 @@ static void connect_all(struct crowd *crowd, unsigned index)
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	unsigned next = index; /* every process takes one of so many */
 	unsigned pending = 0;
-	while ((next < connections || pending) && now() < deadline) {
+	while ((next < connections || pending) && now() < begun + outcome->last_ms / 1e3 + patience) {
 		for (unsigned i = 0; i < EVENTS_MAX && next < connections && pending < AT_A_TIME;
 			i++, next += crowd->processes) {
 			int error = connection_begin(epoll, next);
@@ -122,8 +124,8 @@ int main(int argc, char **argv)
 	first.sin_port = htons(PORT);
 	destinations = (unsigned)atoi(argv[3]);
 	connections = (unsigned)atoi(argv[4]);
-	double begun = now();
-	deadline = begun + atof(argv[5]);
+	begun = now();
+	patience = atof(argv[5]);
 	struct crowd crowd = {0};
 	if (!destinations || crowd_init(&crowd, connections, sizeof(struct outcome)) ||
 		crowd_start(&crowd, connect_all)) {
