@@ -67,9 +67,11 @@ int nlsock_open(struct nlsock *sock, int inherited, struct err *err)
 	/* Errors without a copy of the message that they are about: no answer is ever large. */
 	int on = 1;
 	mnl_socket_setsockopt(sock->socket, NETLINK_CAP_ACK, &on, sizeof(on));
-	/* Without the capability the limit stays, and so does everything that needs more of it. */
 	int size = RECEIVE_BUFFER;
-	setsockopt(mnl_socket_get_fd(sock->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	int fd = mnl_socket_get_fd(sock->socket);
+	/* Who may not force it, as doctor without root, has what net.core.rmem_max allows. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return 0;
 }
 
