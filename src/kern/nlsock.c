@@ -67,9 +67,10 @@ int nlsock_open(struct nlsock *sock, int inherited, struct err *err)
 	/* Errors without a copy of the message that they are about: no answer is ever large. */
 	int on = 1;
 	mnl_socket_setsockopt(sock->socket, NETLINK_CAP_ACK, &on, sizeof(on));
-	/* Without the capability the limit stays, and so does everything that needs more of it. */
-	int size = RECEIVE_BUFFER;
-	setsockopt(mnl_socket_get_fd(sock->socket), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	/* Without the capability, as in a user namespace, as far as the host's limit goes: twice what it gives unasked. */
+	int size = RECEIVE_BUFFER, fd = mnl_socket_get_fd(sock->socket);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return 0;
 }
 
