@@ -67,7 +67,7 @@ int nlsock_open(struct nlsock *sock, int inherited, struct err *err)
 	/* Errors without a copy of the message that they are about: no answer is ever large. */
 	int on = 1;
 	mnl_socket_setsockopt(sock->socket, NETLINK_CAP_ACK, &on, sizeof(on));
-	/* Without the capability, as in a user namespace, there is what net.core.rmem_max allows: twice the default. */
+	/* Without the capability, as in a user namespace, as far as the host's limit goes: twice what it gives unasked. */
 	int size = RECEIVE_BUFFER, fd = mnl_socket_get_fd(sock->socket);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -137,9 +137,8 @@ static int message_send(const struct nlsock *sock, const void *data, size_t len)
 	int size = (int)len + SEND_OVERHEAD, now = 0;
 	socklen_t now_len = sizeof(now);
 	int fd = mnl_socket_get_fd(sock->socket);
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &now_len) == 0 && now < size &&
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &now_len) == 0 && now < size)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	ssize_t sent = mnl_socket_sendto(sock->socket, data, len);
 	if (sent < 0)
 		return -errno;
