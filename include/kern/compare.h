@@ -26,4 +26,7 @@ int compare_stands(const struct kernel_table *table, struct err *err) MX_MUST_CH
 /* True when chain is the chain that spec asks for, but for its policy. */
 bool compare_is_chain(const struct nftnl_chain *chain, const struct ruleset_chain_spec *spec);
 
+/* Whether the table has that chain, with a rule in it. */
+bool compare_chain_leads(const struct kernel_table *table, const struct ruleset_chain_spec *spec);
+
 #endif

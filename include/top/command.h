@@ -19,10 +19,8 @@ enum option_bit {
 	OPTION_NO_DIVERT = 1 << 4,
 	OPTION_DISARM_ON_EXIT = 1 << 5,
 	OPTION_DRY_RUN = 1 << 6,
-	OPTION_PEERS = 1 << 7, /* --from, --to */
-	OPTION_INJECT =
-		1
-		<< 8, /* --domain, --provider, --source, --phase, --count, --for, --delay, --action, --end */
+	OPTION_PEERS = 1 << 7,  /* --from, --to */
+	OPTION_INJECT = 1 << 8, /* --domain … --end: all of inject's own */
 	OPTION_CLASSES = 1 << 9,
 	OPTION_RESPONSES = 1 << 10,
 	OPTION_CONNECTIONS = 1 << 11,

@@ -143,6 +143,18 @@ static struct nftnl_rule *rule_next(struct nftnl_rule_list_iter *iter, const cha
 	return rule;
 }
 
+bool compare_chain_leads(const struct kernel_table *table, const struct ruleset_chain_spec *spec)
+{
+	struct nftnl_chain *chain =
+		table->exists ? nftnl_chain_list_lookup_byname(table->chains, spec->name) : NULL;
+	struct nftnl_rule_list_iter *iter =
+		chain && compare_is_chain(chain, spec) ? nftnl_rule_list_iter_create(table->rules) : NULL;
+	bool leads = iter && rule_next(iter, spec->name);
+	if (iter)
+		nftnl_rule_list_iter_destroy(iter);
+	return leads;
+}
+
 static void rules_compare(struct comparison *comparison, const char *name)
 {
 	const struct ruleset_table *rules = comparison->rules;

@@ -137,6 +137,7 @@ static bool bridges_possible(struct guard *guard)
 	return !guard->no_bridges;
 }
 
+/* To be asked where there is no such table: the answer may take a change, which who only looks should not make. */
 static bool table_possible(struct guard *guard, const struct ruleset_table *table)
 {
 	return table->family != NFPROTO_BRIDGE || bridges_possible(guard);
@@ -236,13 +237,12 @@ int guard_verify(struct guard *guard, const struct ruleset *rules, struct err *e
 	for (size_t i = 0; i < rules->table_count && code == 0; i++) {
 		const struct ruleset_table *wanted = &rules->tables[i];
 		struct kernel_table table;
-		if (!table_possible(guard, wanted))
-			continue;
 		code = kernel_table_read(&table, &guard->sock, wanted->id, true, err);
-		if (code == 0 && !table.exists)
+		bool needed = code == 0 && (table.exists || table_possible(guard, wanted));
+		if (needed && !table.exists)
 			code = err_set(err, -ENOENT, "there is no table %s %s", ruleset_family_name(wanted),
 				wanted->name);
-		if (code == 0)
+		else if (needed)
 			code = compare_table(&table, wanted, !guard->no_devices_by_name, err);
 		kernel_table_done(&table);
 	}
@@ -364,21 +364,6 @@ int guard_check(struct guard *guard, struct guard_state *state, struct err *err)
 	return code < 0 ? code : changed;
 }
 
-/* The chain is there and leads somewhere. */
-static bool device_chain_stands(const struct kernel_table *table, const struct ruleset_chain_spec *spec)
-{
-	struct nftnl_chain *chain =
-		table->exists ? nftnl_chain_list_lookup_byname(table->chains, spec->name) : NULL;
-	struct nftnl_rule_list_iter *iter =
-		chain && compare_is_chain(chain, spec) ? nftnl_rule_list_iter_create(table->rules) : NULL;
-	bool found = false;
-	for (struct nftnl_rule *rule; iter && !found && (rule = nftnl_rule_list_iter_next(iter));)
-		found = strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN), spec->name) == 0;
-	if (iter)
-		nftnl_rule_list_iter_destroy(iter);
-	return found;
-}
-
 int guard_bare(struct guard *guard, const struct ruleset *rules, char first[IFNAMSIZ], struct err *err)
 {
 	struct kernel_table tables[RULESET_TABLES] = {0};
@@ -389,7 +374,7 @@ int guard_bare(struct guard *guard, const struct ruleset *rules, char first[IFNA
 	for (size_t i = 0; code == 0 && i < rules->tables[0].chain_count; i++) {
 		bool stands = !rules->tables[0].chains[i].device;
 		for (size_t t = 0; t < rules->table_count && !stands; t++)
-			stands = device_chain_stands(&tables[t], &rules->tables[t].chains[i]);
+			stands = compare_chain_leads(&tables[t], &rules->tables[t].chains[i]);
 		if (!stands && bare++ == 0)
 			strcpy(first, rules->tables[0].chains[i].device);
 	}
@@ -437,9 +422,13 @@ int guard_counts(struct guard *guard, unsigned tables, struct guard_counts *coun
 {
 	int code = 0;
 	*counts = (struct guard_counts){0};
-	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++)
-		if (tables & 1u << id && table_possible(guard, ruleset_table_identity(id)))
-			code = table_counts(guard, id, counts, err);
+	for (enum ruleset_table_id id = 0; id < RULESET_TABLES && code == 0; id++) {
+		if (!(tables & 1u << id))
+			continue;
+		code = table_counts(guard, id, counts, err);
+		if (code == -ENOENT && !table_possible(guard, ruleset_table_identity(id)))
+			code = 0;
+	}
 	return code;
 }
 

@@ -122,7 +122,7 @@ enum way {
 	WAY_TUNNEL,
 };
 
-/* Whether the device's other end, or the device that it stands on, is in the namespace `home`. */
+/* Where the device's other end is, or the device that it stands on: in the namespace `home`, or not. */
 static enum way device_way(struct rtnl *rtnl, unsigned device, int home)
 {
 	struct peer peer = {-1, false};
